@@ -1,0 +1,167 @@
+//! Redeeming a code (RFC 6749 §4.1.3, RFC 7636 §4.6). The code is consumed by one statement that
+//! names its client; a second use ends the grant and with it everything the first use bought.
+
+use domain::scope::PlainScope;
+use domain::{
+    CodeChallenge, CodeVerifier, Grant, GrantId, GrantType, Kind, Outcome, Reject, Secret,
+    Timestamp,
+};
+use identity::{Caller, Fault, Refusal};
+use keys::opaque::{Opaque, OpaqueKind};
+use ledger::{Body, Entry};
+use store::{Code, CodeUse, NewRefresh};
+
+use crate::Authority;
+use crate::client_authentication::AuthenticatedClient;
+use crate::mint::{ActivePrincipal, LiveGrant, NarrowedScope, Occasion, SenderBinding};
+use crate::token::TokenResponse;
+
+impl Authority {
+    pub(crate) async fn authorization_code(
+        &self,
+        client: &AuthenticatedClient,
+        code: &Secret<String>,
+        redirect_uri: &str,
+        verifier: &CodeVerifier,
+        caller: &Caller,
+    ) -> Result<TokenResponse, Refusal> {
+        let code = match self.consume_code(client, code, caller).await? {
+            Ok(code) => code,
+            Err(reject) => return Err(self.refused(client, None, reject, caller).await),
+        };
+        let now = self.parts.clock.now();
+        if let Err(reject) = proves(&code, redirect_uri, verifier) {
+            // The code is spent: whoever holds it without the verifier holds nothing.
+            return Err(self.refused(client, Some(&code.grant), reject, caller).await);
+        }
+        let grant = self.parts.store.grant(&code.grant).await?;
+        let live = match LiveGrant::consumed(grant, now) {
+            Ok(live) => live,
+            Err(reject) => {
+                return Err(self.refused(client, Some(&code.grant), reject, caller).await);
+            }
+        };
+        let LiveGrant::Consumed(grant) = &live else { return Err(Fault::Store.into()) };
+        let person = self.parts.store.person(&grant.person).await?;
+        let proofs = ActivePrincipal::of(grant, person).and_then(|principal| {
+            NarrowedScope::of(&grant.scopes, client.client(), &principal, None)
+                .map(|scope| (principal, scope))
+        });
+        let (principal, scope) = match proofs {
+            Ok(proofs) => proofs,
+            Err(reject) => {
+                return Err(self.refused(client, Some(&code.grant), reject, caller).await);
+            }
+        };
+        let refresh_token = self.first_refresh(client, grant, now).await?;
+        let occasion = Occasion {
+            grant_type: GrantType::AuthorizationCode,
+            audience: &grant.audience,
+            nonce: code.nonce.as_deref(),
+            refresh_token,
+        };
+        let minted =
+            self.mint(client, &live, scope, SenderBinding::Bearer, &principal, occasion)?;
+        self.release(minted, caller).await
+    }
+
+    async fn consume_code(
+        &self,
+        client: &AuthenticatedClient,
+        code: &Secret<String>,
+        caller: &Caller,
+    ) -> Result<Result<Code, Reject>, Refusal> {
+        let parts = &self.parts;
+        let Some(code) = Opaque::parse(OpaqueKind::Code, code.expose()) else {
+            return Ok(Err(Reject::CodeUnknown));
+        };
+        let hash = parts.hash_key.hash(&code);
+        let now = parts.clock.now();
+        Ok(match parts.store.consume_code(&hash, client.id(), now).await? {
+            CodeUse::Consumed(code) => Ok(code),
+            CodeUse::Unknown => Err(Reject::CodeUnknown),
+            CodeUse::OtherClient => Err(Reject::GrantClientMismatch),
+            CodeUse::Expired => Err(Reject::CodeExpired),
+            CodeUse::AlreadyUsed(grant) => {
+                self.end_grant(&grant, Reject::CodeReused, caller).await?;
+                Err(Reject::CodeReused)
+            }
+        })
+    }
+
+    /// The first refresh token of a grant, if the person allowed access that lasts.
+    async fn first_refresh(
+        &self,
+        client: &AuthenticatedClient,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<Option<Opaque>, Fault> {
+        let lasting = grant.scopes.has(PlainScope::OfflineAccess)
+            || grant.scopes.has(PlainScope::OnlineAccess);
+        if !lasting || !client.client().may_use(GrantType::RefreshToken) {
+            return Ok(None);
+        }
+        let token = Opaque::generate(OpaqueKind::Refresh, &*self.parts.random)?;
+        let new = self.new_refresh(&token, grant, 0, now);
+        self.parts.store.insert_refresh(&new).await?;
+        Ok(Some(token))
+    }
+
+    pub(crate) fn new_refresh(
+        &self,
+        token: &Opaque,
+        grant: &Grant,
+        generation: i64,
+        now: Timestamp,
+    ) -> NewRefresh {
+        NewRefresh {
+            hash: self.parts.hash_key.hash(token),
+            grant: grant.id.clone(),
+            client: grant.client.clone(),
+            generation,
+            issued: now,
+            idle_expires: now.plus_secs(self.settings.refresh_idle_secs).min(grant.expires),
+            expires: grant.expires,
+        }
+    }
+
+    /// Withdraws a grant because something of it was replayed; recorded once, by the first to do so.
+    pub(crate) async fn end_grant(
+        &self,
+        grant: &GrantId,
+        reason: Reject,
+        caller: &Caller,
+    ) -> Result<(), Fault> {
+        if self.parts.store.withdraw_grant(grant, self.parts.clock.now()).await? {
+            let body = Body {
+                grant: Some(grant.clone()),
+                detail: Some(reason.event().to_owned()),
+                ..caller.body()
+            };
+            let entry = Entry { kind: Kind::ConsentWithdrawn, outcome: Outcome::Success, body };
+            self.parts.ledger.append(vec![entry]).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn refused(
+        &self,
+        client: &AuthenticatedClient,
+        grant: Option<&GrantId>,
+        reject: Reject,
+        caller: &Caller,
+    ) -> Refusal {
+        let body =
+            Body { client: Some(client.id().clone()), grant: grant.cloned(), ..caller.body() };
+        self.refuse_with(Kind::TokenRefused, reject, body).await
+    }
+}
+
+/// The redeemer sent the request: same redirect URI, and the verifier of its challenge.
+fn proves(code: &Code, redirect_uri: &str, verifier: &CodeVerifier) -> Result<(), Reject> {
+    if code.redirect_uri != redirect_uri {
+        return Err(Reject::GrantRedirectMismatch);
+    }
+    let challenge = CodeChallenge::parse(&code.code_challenge).map_err(|_| Reject::PkceMismatch)?;
+    if keys::pkce::matches(&challenge, verifier) { Ok(()) } else { Err(Reject::PkceMismatch) }
+}

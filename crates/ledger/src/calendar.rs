@@ -1,0 +1,49 @@
+//! Days and months of the log, in UTC: a signing day is a calendar day, a key period a calendar
+//! month.
+
+use time::Date;
+
+const DAY_MS: u64 = 86_400_000;
+/// 1970-01-01 as a Julian day number.
+const EPOCH_JULIAN: i64 = 2_440_588;
+
+/// The day of a time in milliseconds, in days since the epoch.
+pub(crate) fn day_of(millis: u64) -> u32 {
+    u32::try_from(millis / DAY_MS).unwrap_or(u32::MAX)
+}
+
+/// The month of a time in milliseconds, as `yyyymm`.
+pub(crate) fn period_of(millis: u64) -> u32 {
+    let date = date(day_of(millis));
+    let year = u32::try_from(date.year()).unwrap_or(0);
+    year * 100 + u32::from(u8::from(date.month()))
+}
+
+/// A day as `YYYY-MM-DD`.
+pub(crate) fn day_text(day: u32) -> String {
+    let date = date(day);
+    format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
+}
+
+/// Days beyond the calendar (the year 9999) count as its last.
+fn date(day: u32) -> Date {
+    i32::try_from(i64::from(day) + EPOCH_JULIAN)
+        .ok()
+        .and_then(|julian| Date::from_julian_day(julian).ok())
+        .unwrap_or(Date::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_months_are_those_of_the_calendar() {
+        assert_eq!((day_text(0).as_str(), period_of(0)), ("1970-01-01", 197_001));
+        let leap = 1_709_164_800_000; // 2024-02-29T00:00:00Z
+        assert_eq!((day_text(day_of(leap)).as_str(), period_of(leap)), ("2024-02-29", 202_402));
+        assert_eq!(day_text(day_of(leap - 1)), "2024-02-28");
+        assert_eq!(period_of(leap + DAY_MS), 202_403);
+        assert_eq!(period_of(u64::MAX), 999_912);
+    }
+}

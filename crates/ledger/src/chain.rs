@@ -1,0 +1,282 @@
+//! The one set of rules by which a batch follows from what came before. Recovery and verification
+//! both go by it, so what the one accepts the other does, too.
+
+use std::collections::BTreeMap;
+
+use domain::{Kind, Outcome};
+use keys::ed25519::VerifyingKey;
+
+use crate::body::Body;
+use crate::calendar::{day_of, day_text, period_of};
+use crate::format::{Batch, Leaf, SegmentHeader, VERSION_OPEN};
+use crate::gap::{Gap, GapKind, Place};
+use crate::note::{DayCertificate, Note, VerifierKey};
+use crate::tree::{Frontier, Hash, leaf_hash};
+
+/// Where a log stands: the same facts with which a segment begins.
+pub(crate) type State = SegmentHeader;
+
+/// Before the first segment.
+pub(crate) const fn genesis(stream: u32) -> State {
+    State {
+        stream,
+        segment: 1,
+        batch: 0,
+        seq: 0,
+        time: 0,
+        prev: [0; 32],
+        day: 0,
+        day_key: [0; 32],
+        tree: Frontier::new(),
+    }
+}
+
+/// The name under which a day's key signs.
+pub(crate) fn day_key(origin: &str, day: u32, key: [u8; 32]) -> Option<VerifierKey> {
+    VerifierKey::new(&format!("{origin}/day/{}", day_text(day)), VerifyingKey(key)).ok()
+}
+
+/// Follows a log from batch to batch.
+pub(crate) struct Chain {
+    pub state: State,
+    stable: VerifierKey,
+    /// Whether the tree so far is known; lost at damage, found again at the next segment.
+    tree_known: bool,
+    /// Sizes at which the root is wanted, and the roots.
+    roots: BTreeMap<u64, Option<Hash>>,
+    next_root: Option<u64>,
+    /// Day keys by the tree size from which they sign.
+    days: Vec<(u64, u32, [u8; 32])>,
+    /// Findings; empty in a sound log, but for notes.
+    pub gaps: Vec<Gap>,
+    pub records: u64,
+    pub batches: u64,
+    pub first_time: Option<u64>,
+    /// No record for longer than this, in milliseconds, is a silence.
+    pub max_silence: u64,
+    stopped: bool,
+}
+
+impl Chain {
+    pub(crate) fn new(state: State, stable: VerifierKey, sizes: &[u64]) -> Self {
+        let roots: BTreeMap<u64, Option<Hash>> = sizes.iter().map(|size| (*size, None)).collect();
+        let days = if state.batch == 0 { Vec::new() } else { vec![(0, state.day, state.day_key)] };
+        let mut chain = Self {
+            state,
+            stable,
+            tree_known: true,
+            next_root: None,
+            roots,
+            days,
+            gaps: Vec::new(),
+            records: 0,
+            batches: 0,
+            first_time: None,
+            max_silence: u64::MAX,
+            stopped: false,
+        };
+        chain.seek_roots();
+        chain
+    }
+
+    pub(crate) fn gap(&mut self, kind: GapKind, place: Place, detail: impl Into<String>) {
+        self.gaps.push(Gap { kind, place, detail: detail.into() });
+    }
+
+    /// The root at one of the sizes asked for, if the log got there unharmed.
+    pub(crate) fn root_at(&self, size: u64) -> Option<Hash> {
+        self.roots.get(&size).copied().flatten()
+    }
+
+    /// The day key that signs a checkpoint of this size.
+    pub(crate) fn day_key_at(&self, size: u64) -> Option<VerifierKey> {
+        let (_, day, key) = self.days.iter().rev().find(|(from, ..)| *from < size)?;
+        day_key(self.stable.name(), *day, *key)
+    }
+
+    /// Begins a segment. Its header must say what we know; if not, the header is taken.
+    pub(crate) fn segment(&mut self, header: State, place: Place) {
+        let mut expected = self.state.clone();
+        expected.segment = header.segment;
+        if header != expected || !self.tree_known {
+            if self.tree_known {
+                self.gap(GapKind::SegmentMismatch, place, "");
+            }
+            if header.day_key != self.state.day_key {
+                self.days.push((header.tree.size(), header.day, header.day_key));
+            }
+            self.state = header;
+            self.tree_known = true;
+            self.seek_roots();
+        } else {
+            self.state.segment = header.segment;
+        }
+    }
+
+    /// Whatever follows does not follow from what we know.
+    pub(crate) const fn lose_tree(&mut self) {
+        self.tree_known = false;
+    }
+
+    fn seek_roots(&mut self) {
+        let size = self.state.tree.size();
+        let root = self.state.tree.root();
+        if let Some(wanted) = self.roots.get_mut(&size) {
+            wanted.get_or_insert(root);
+        }
+        self.next_root = self.roots.range(size + 1..).next().map(|(size, _)| *size);
+    }
+
+    fn push(&mut self, leaf: &[u8]) {
+        self.state.tree.push(leaf_hash(leaf));
+        if Some(self.state.tree.size()) == self.next_root {
+            self.seek_roots();
+        }
+    }
+
+    /// Takes the next batch.
+    pub(crate) fn batch(&mut self, batch: &Batch<'_>, place: Place) {
+        let header = &batch.header;
+        let mut place = Place { seq: Some(header.first_seq), ..place };
+        if header.stream != self.state.stream || header.segment != self.state.segment {
+            self.gap(GapKind::BatchForeign, place, "");
+            self.lose_tree();
+        }
+        let follows = header.batch == self.state.batch
+            && header.first_seq == self.state.seq
+            && (!self.tree_known || header.first_leaf == self.state.tree.size());
+        if !follows {
+            let (want, found) = (self.state.batch, header.batch);
+            self.gap(GapKind::BatchOrder, place, format!("batch {found} where {want} belongs"));
+            self.lose_tree();
+            self.state.seq = header.first_seq;
+        } else if batch.footer.prev != self.state.prev {
+            self.gap(GapKind::ChainBroken, place, "");
+        }
+        let before = self.tree_known.then(|| (self.state.tree.size(), self.state.tree.root()));
+        if self.tree_known {
+            self.push(batch.header_bytes);
+        }
+        let mut count = 0;
+        for leaf in batch.leaves() {
+            place.seq = Some(self.state.seq);
+            let Some(leaf) = leaf else {
+                self.gap(GapKind::RecordMalformed, place, "");
+                break;
+            };
+            count += 1;
+            self.record(&leaf, header.period, header.first_leaf, before, place);
+        }
+        if count != header.count {
+            self.gap(GapKind::RecordOrder, place, format!("{count} of {} records", header.count));
+        }
+        let known = (batch.footer.size, batch.footer.root)
+            == (self.state.tree.size(), self.state.tree.root());
+        if self.tree_known && !known {
+            place.seq = Some(header.first_seq);
+            self.gap(GapKind::TreeMismatch, place, "");
+            self.lose_tree();
+        }
+        self.state.batch = header.batch.saturating_add(1);
+        self.state.prev = batch.hash;
+        self.batches += 1;
+    }
+
+    fn record(
+        &mut self,
+        leaf: &Leaf<'_>,
+        period: u32,
+        first_leaf: u64,
+        before: Option<(u64, Hash)>,
+        place: Place,
+    ) {
+        if self.tree_known {
+            self.push(leaf.bytes);
+        }
+        if leaf.stream != self.state.stream {
+            self.gap(GapKind::RecordForeign, place, "");
+        }
+        if leaf.seq != self.state.seq {
+            self.gap(GapKind::RecordOrder, place, format!("record {} found", leaf.seq));
+        }
+        self.state.seq = leaf.seq.saturating_add(1);
+        let kind = Kind::from_code(leaf.kind);
+        if kind.is_none() || Outcome::from_code(leaf.outcome).is_none() {
+            self.gap(GapKind::RecordUnknown, place, format!("kind {}", leaf.kind));
+        }
+        if leaf.time < self.state.time {
+            self.gap(GapKind::TimeBack, place, "");
+        }
+        if leaf.time.saturating_sub(self.state.time) > self.max_silence
+            && self.first_time.is_some()
+            && !self.stopped
+        {
+            let seconds = leaf.time.saturating_sub(self.state.time) / 1000;
+            self.gap(GapKind::Silence, place, format!("{seconds} seconds"));
+        }
+        match kind {
+            Some(Kind::ClockStep) => self.gap(GapKind::ClockStep, place, ""),
+            Some(Kind::Recovered) => self.gap(GapKind::Recovered, place, ""),
+            _ => {}
+        }
+        self.stopped = kind == Some(Kind::Stopped);
+        self.state.time = self.state.time.max(leaf.time);
+        self.first_time.get_or_insert(leaf.time);
+        self.records += 1;
+        if period_of(leaf.time) != period {
+            self.gap(GapKind::PeriodWrong, place, "");
+        }
+        let certifies = matches!(kind, Some(Kind::StreamOpened | Kind::KeyEvent));
+        if certifies && leaf.version == VERSION_OPEN {
+            self.certificate(leaf, first_leaf, before, place);
+        }
+        if self.days.is_empty() {
+            self.gap(GapKind::DayKeyMissing, place, "");
+            self.days.push((first_leaf, day_of(leaf.time), [0; 32]));
+            self.state.day = day_of(leaf.time);
+        } else if day_of(leaf.time) != self.state.day {
+            let (day, want) = (day_text(day_of(leaf.time)), day_text(self.state.day));
+            self.gap(GapKind::DayWrong, place, format!("{day} under the key of {want}"));
+        }
+    }
+
+    /// A new day key takes over, if the stable key and the day before say so.
+    fn certificate(
+        &mut self,
+        leaf: &Leaf<'_>,
+        first_leaf: u64,
+        before: Option<(u64, Hash)>,
+        place: Place,
+    ) {
+        let text = Body::decode(leaf.body).ok().and_then(|body| body.certificate);
+        let note = text.and_then(|text| Note::parse(&text).ok());
+        let certificate = note.as_ref().and_then(|n| DayCertificate::parse(n.text()).ok());
+        let (Some(note), Some(certificate)) = (note, certificate) else {
+            self.gap(GapKind::DayKeyMissing, place, "");
+            return;
+        };
+        let key = certificate.key.key().0;
+        let first = self.days.is_empty() && first_leaf == 0;
+        let predecessor = day_key(self.stable.name(), self.state.day, self.state.day_key);
+        let signed = note.signed_by(&self.stable)
+            && (first || predecessor.is_some_and(|day| note.signed_by(&day)));
+        let closes = before.is_none_or(|(size, root)| {
+            certificate.before.size == size && certificate.before.root == root
+        });
+        let named = certificate.before.origin == self.stable.name()
+            && certificate.stream == self.state.stream
+            && day_key(self.stable.name(), certificate.day, key).as_ref() == Some(&certificate.key)
+            && (first || certificate.day > self.state.day);
+        if !(signed && closes && named) {
+            let detail = match (signed, closes) {
+                (false, _) => "signature",
+                (_, false) => "the tree it closes is another",
+                _ => "name or day",
+            };
+            self.gap(GapKind::DayKeyUncertified, place, detail);
+        }
+        self.days.push((first_leaf, certificate.day, key));
+        self.state.day = certificate.day;
+        self.state.day_key = key;
+    }
+}

@@ -1,0 +1,121 @@
+//! The ledger's directory: which files there are, who holds it, and how a small file is replaced so
+//! that a crash leaves the old one or the new one.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+const LOCK: &str = "lock";
+const SEGMENT_PREFIX: &str = "segment-";
+const SEGMENT_SUFFIX: &str = ".phl";
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// How the live segment is written and made durable. Tests put a faulty one in.
+pub trait Disk: Send + Sync {
+    /// Writes all of the bytes at the offset.
+    ///
+    /// # Errors
+    /// What the system says; the ledger then stops.
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Returns when everything written is durable.
+    ///
+    /// # Errors
+    /// What the system says; the ledger then stops, for a failed sync must not be tried again.
+    fn sync(&self, file: &File) -> io::Result<()>;
+}
+
+/// The disk as it is: `pwrite` and `fdatasync`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemDisk;
+
+impl Disk for SystemDisk {
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_data()
+    }
+}
+
+/// The segment's file name.
+pub(crate) fn segment_path(dir: &Path, segment: u32) -> PathBuf {
+    dir.join(format!("{SEGMENT_PREFIX}{segment:010}{SEGMENT_SUFFIX}"))
+}
+
+/// The segments of a directory, by number. Other files are let be.
+pub(crate) fn segments(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(SEGMENT_PREFIX)?.strip_suffix(SEGMENT_SUFFIX))
+            .filter(|digits| digits.len() == 10)
+            .and_then(|digits| digits.parse().ok());
+        if let Some(number) = number {
+            found.push((number, entry.path()));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Removes what an interrupted [`replace`] or segment creation left.
+pub(crate) fn remove_temporaries(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.ends_with(TEMPORARY_SUFFIX)) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The name under which a file is prepared before it takes its place.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(TEMPORARY_SUFFIX);
+    path.with_file_name(name)
+}
+
+/// Replaces a file's content: the old content or the new, never a part.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = temporary(path);
+    let mut file =
+        File::options().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_data()?;
+    fs::rename(&temporary, path)
+}
+
+/// The file's text, if there is one.
+pub(crate) fn read_text(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes renames and new files in the directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Takes the directory for this process; `None` while another holds it. Held until dropped.
+pub(crate) fn lock(dir: &Path) -> io::Result<Option<File>> {
+    let path = dir.join(LOCK);
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

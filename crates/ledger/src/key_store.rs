@@ -1,0 +1,240 @@
+//! The stream's keys, each in a file of its own outside the ledger's directory, wrapped by custody:
+//! the stable signing key, the day's signing key, and one sealing key for each calendar month. To
+//! destroy a month's file is to shred the month; nothing else holds that key.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::Secret;
+use keys::custody::Custody;
+use keys::ed25519::SigningKey;
+use keys::key_file::{self, KeyFileError};
+use keys::seal::SealKey;
+use keys::{KeyFault, Random};
+
+use crate::calendar::day_text;
+use crate::files;
+use crate::format::{BatchHeader, TOKEN_LEN};
+use crate::note::VerifierKey;
+
+const STABLE: &str = "stable.key";
+const STABLE_PUBLIC: &str = "stable.vkey";
+const DAY_PREFIX: &str = "day-";
+const PERIOD_PREFIX: &str = "period-";
+const SUFFIX: &str = ".key";
+
+/// A key cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyStoreError {
+    /// The file is missing, open to others or damaged.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// It does not open under this key-encryption key, or the crypto library failed.
+    #[error("key file {path} does not open under this key-encryption key", path = .0.display())]
+    Unwrap(PathBuf),
+    /// The crypto library failed.
+    #[error(transparent)]
+    Fault(#[from] KeyFault),
+    /// The directory cannot be read or written.
+    #[error("key directory {path}: {source}", path = path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Where a stream's keys are kept.
+pub(crate) struct KeyStore {
+    dir: PathBuf,
+    origin: String,
+    stream: u32,
+    custody: Arc<dyn Custody>,
+}
+
+impl KeyStore {
+    pub(crate) fn new(dir: &Path, origin: &str, stream: u32, custody: Arc<dyn Custody>) -> Self {
+        Self { dir: dir.to_owned(), origin: origin.to_owned(), stream, custody }
+    }
+
+    fn purpose(&self, what: &str) -> String {
+        format!("ledger {what} {} {}", self.origin, self.stream)
+    }
+
+    fn read(&self, path: &Path, what: &str) -> Result<Secret<Vec<u8>>, KeyStoreError> {
+        let wrapped = key_file::read(path)?;
+        self.custody
+            .unwrap(&self.purpose(what), wrapped.expose())
+            .map_err(|_| KeyStoreError::Unwrap(path.to_owned()))
+    }
+
+    fn create(&self, path: &Path, what: &str, key: &[u8]) -> Result<(), KeyStoreError> {
+        Ok(key_file::create(path, &self.custody.wrap(&self.purpose(what), key)?)?)
+    }
+
+    pub(crate) fn has_stable(&self) -> bool {
+        self.dir.join(STABLE).exists()
+    }
+
+    /// The stable key, with its public form beside it for those who verify.
+    pub(crate) fn stable(&self) -> Result<SigningKey, KeyStoreError> {
+        let seed = self.read(&self.dir.join(STABLE), "stable key")?;
+        Ok(SigningKey::from_seed(seed.expose())?)
+    }
+
+    pub(crate) fn create_stable(&self, random: &dyn Random) -> Result<SigningKey, KeyStoreError> {
+        let (key, seed) = SigningKey::generate(random)?;
+        self.create(&self.dir.join(STABLE), "stable key", seed.expose())?;
+        Ok(key)
+    }
+
+    pub(crate) fn publish_stable(&self, key: &VerifierKey) -> Result<(), KeyStoreError> {
+        let path = self.dir.join(STABLE_PUBLIC);
+        files::replace(&path, format!("{key}\n").as_bytes(), 0o644)
+            .map_err(|source| KeyStoreError::Io { path, source })
+    }
+
+    fn day_path(&self, day: u32) -> PathBuf {
+        self.dir.join(format!("{DAY_PREFIX}{}{SUFFIX}", day_text(day)))
+    }
+
+    pub(crate) fn day(&self, day: u32) -> Result<SigningKey, KeyStoreError> {
+        let seed = self.read(&self.day_path(day), &format!("day key {day}"))?;
+        Ok(SigningKey::from_seed(seed.expose())?)
+    }
+
+    /// Makes the key of a day; one that never got its certificate is replaced.
+    pub(crate) fn create_day(
+        &self,
+        day: u32,
+        random: &dyn Random,
+    ) -> Result<SigningKey, KeyStoreError> {
+        let path = self.day_path(day);
+        if path.exists() {
+            self.erase(&path)?;
+        }
+        let (key, seed) = SigningKey::generate(random)?;
+        self.create(&path, &format!("day key {day}"), seed.expose())?;
+        Ok(key)
+    }
+
+    /// Erases every day key but the one given.
+    pub(crate) fn erase_days_except(&self, day: Option<u32>) -> Result<(), KeyStoreError> {
+        let io = |source| KeyStoreError::Io { path: self.dir.clone(), source };
+        let keep = day.map(|day| self.day_path(day));
+        for entry in fs::read_dir(&self.dir).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with(DAY_PREFIX)
+                && name.ends_with(SUFFIX)
+                && keep.as_ref() != Some(&path)
+            {
+                self.erase(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Overwrites, then removes; an old snapshot of the disk may still hold it.
+    fn erase(&self, path: &Path) -> Result<(), KeyStoreError> {
+        let overwrite = || -> io::Result<()> {
+            let mut file = File::options().write(true).open(path)?;
+            let len = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+            file.write_all(&vec![0; len])?;
+            file.sync_all()?;
+            fs::remove_file(path)?;
+            files::sync_dir(&self.dir)
+        };
+        overwrite().map_err(|source| KeyStoreError::Io { path: path.to_owned(), source })
+    }
+
+    fn period_path(&self, period: u32) -> PathBuf {
+        self.dir.join(format!("{PERIOD_PREFIX}{period:06}{SUFFIX}"))
+    }
+
+    pub(crate) fn has_period(&self, period: u32) -> bool {
+        self.period_path(period).exists()
+    }
+
+    pub(crate) fn period(&self, period: u32) -> Result<PeriodKey, KeyStoreError> {
+        let path = self.period_path(period);
+        let key = self.read(&path, &format!("period key {period}"))?;
+        let key = key.expose().as_slice().try_into().map_err(|_| KeyStoreError::Unwrap(path))?;
+        Ok(PeriodKey::new(Secret::new(key))?)
+    }
+
+    pub(crate) fn create_period(
+        &self,
+        period: u32,
+        random: &dyn Random,
+    ) -> Result<PeriodKey, KeyStoreError> {
+        let key = keys::random_bytes::<32>(random)?;
+        self.create(&self.period_path(period), &format!("period key {period}"), key.expose())?;
+        Ok(PeriodKey::new(key)?)
+    }
+}
+
+/// The sealing key of one stream and calendar month.
+pub(crate) struct PeriodKey {
+    key: Secret<[u8; 32]>,
+    index: Secret<[u8; 32]>,
+}
+
+impl PeriodKey {
+    fn new(key: Secret<[u8; 32]>) -> Result<Self, KeyFault> {
+        let mut index = [0; 32];
+        keys::hkdf_sha256(key.expose(), &[], &[b"phiward ledger index 1"], &mut index)?;
+        Ok(Self { key, index: Secret::new(index) })
+    }
+
+    /// The batch's own key, and the commitment that its header carries: AES-GCM alone would let one
+    /// ciphertext open under two keys.
+    pub(crate) fn batch_key(&self, header: &BatchHeader) -> Result<(SealKey, [u8; 32]), KeyFault> {
+        let mut out = [0; 64];
+        let info: [&[u8]; 4] = [
+            b"phiward ledger batch 1",
+            &header.stream.to_be_bytes(),
+            &header.segment.to_be_bytes(),
+            &header.batch.to_be_bytes(),
+        ];
+        keys::hkdf_sha256(self.key.expose(), &header.salt, &info, &mut out)?;
+        let out = Secret::new(out);
+        let (key, commitment) = out.expose().split_at(32);
+        let commitment = commitment.try_into().map_err(|_| KeyFault)?;
+        Ok((SealKey::from_slice(key)?, commitment))
+    }
+
+    /// The blind token of a value: equal values of one month have equal tokens, and nothing else
+    /// shows.
+    pub(crate) fn token(&self, field: u8, value: &str) -> [u8; TOKEN_LEN] {
+        let mac = keys::hmac_sha256(self.index.expose(), &[&[field, 0], value.as_bytes()]);
+        let mut token = [0; TOKEN_LEN];
+        token.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+        token
+    }
+}
+
+/// Tokens of the month, remembered: the same patients, people and clients come again and again.
+#[derive(Default)]
+pub(crate) struct TokenCache(HashMap<u8, HashMap<Box<str>, [u8; TOKEN_LEN]>>);
+
+impl TokenCache {
+    const PER_FIELD: usize = 4096;
+
+    pub(crate) fn token(&mut self, key: &PeriodKey, field: u8, value: &str) -> [u8; TOKEN_LEN] {
+        let known = self.0.entry(field).or_default();
+        if let Some(token) = known.get(value) {
+            return *token;
+        }
+        let token = key.token(field, value);
+        if known.len() >= Self::PER_FIELD {
+            known.clear();
+        }
+        known.insert(value.into(), token);
+        token
+    }
+}

@@ -1,0 +1,386 @@
+//! The handle: cheap to clone, asynchronous, and it answers only when the record is durable.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::{Clock, Kind, Outcome, Reject, Timestamp};
+use keys::Random;
+use keys::custody::Custody;
+use keys::key_file;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::body::Body;
+use crate::calendar::{day_of, period_of};
+use crate::chain::{day_key, genesis};
+use crate::entry::{Entry, prepare};
+use crate::files::{self, Disk, SystemDisk};
+use crate::key_store::{KeyStore, TokenCache};
+use crate::note::{self, Checkpoint, DayCertificate, VerifierKey};
+use crate::recover::{Found, OpenError, SetAside, io_error, recover};
+use crate::segment::LiveSegment;
+use crate::writer::{Message, Shared, Writer};
+
+/// What a ledger needs to open.
+#[derive(Clone)]
+pub struct LedgerOptions {
+    /// The ledger's directory.
+    pub dir: PathBuf,
+    /// Where its keys and its last checkpoint are kept; outside `dir`.
+    pub keys_dir: PathBuf,
+    /// The log's name, which is also its stable key's name; like `example.org/ledger`.
+    pub origin: String,
+    /// The stream's number.
+    pub stream: u32,
+    /// What wraps the keys.
+    pub custody: Arc<dyn Custody>,
+    /// Who knows the time.
+    pub clock: Arc<dyn Clock>,
+    /// Where salts and keys come from.
+    pub random: Arc<dyn Random>,
+    /// How the live segment is written.
+    pub disk: Arc<dyn Disk>,
+    /// A segment is preallocated to this many bytes and ends when they are full.
+    pub segment_bytes: u64,
+    /// A segment that is not empty ends at this age.
+    pub segment_age: Duration,
+    /// After this long without a record there is a heartbeat.
+    pub heartbeat: Duration,
+    /// A grown log is signed this often.
+    pub checkpoint_every: Duration,
+}
+
+impl LedgerOptions {
+    /// Stream 1, 64 MiB or 15 minutes a segment, a heartbeat a minute, a checkpoint every 5 seconds.
+    pub fn new(
+        dir: impl Into<PathBuf>,
+        keys_dir: impl Into<PathBuf>,
+        origin: impl Into<String>,
+        custody: Arc<dyn Custody>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self {
+            dir: dir.into(),
+            keys_dir: keys_dir.into(),
+            origin: origin.into(),
+            stream: 1,
+            custody,
+            clock,
+            random,
+            disk: Arc::new(SystemDisk),
+            segment_bytes: 64 << 20,
+            segment_age: Duration::from_secs(15 * 60),
+            heartbeat: Duration::from_secs(60),
+            checkpoint_every: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The ledger cannot take a record. Says nothing about the record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum LedgerFault {
+    /// It has stopped after a failure and stays stopped.
+    #[error("the ledger has stopped")]
+    Failed,
+    /// It was closed.
+    #[error("the ledger is closed")]
+    Closed,
+    /// The record is larger than a record can be.
+    #[error("the record is too large")]
+    TooLarge,
+}
+
+/// Where a record stands, once it is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    /// The record's sequence number, from 0.
+    pub seq: u64,
+    /// Its leaf's index in the tree.
+    pub leaf: u64,
+    /// Its time.
+    pub time: Timestamp,
+}
+
+/// What opening found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Opened {
+    /// Whether the log is new.
+    pub created: bool,
+    /// A torn tail that was cut off, kept aside and recorded.
+    pub recovered: Option<SetAside>,
+    /// How many records there are.
+    pub records: u64,
+}
+
+/// A thing that stands in the ledger, or that the ledger was offered and could not take: only the
+/// ledger makes one, so whoever holds it has recorded it.
+#[derive(Debug)]
+pub struct Recorded<T>(T);
+
+impl<T> Recorded<T> {
+    /// The thing itself.
+    pub const fn get(&self) -> &T {
+        &self.0
+    }
+
+    /// The thing itself, by move.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// A ledger open for writing.
+#[derive(Clone)]
+pub struct Ledger {
+    requests: Sender<Message>,
+    room: Arc<Semaphore>,
+    shared: Arc<Shared>,
+    key: VerifierKey,
+}
+
+/// Appends that may wait at a time.
+const ROOM: usize = 16_384;
+/// What one append may hold.
+const APPEND_RECORDS: usize = 8192;
+const APPEND_BYTES: usize = 8 << 20;
+
+impl Ledger {
+    /// Opens the ledger, making it if there is none, and starts its writer. Blocking: call it
+    /// before serving.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is changed on disk when the log is corrupt, rolled back or in use.
+    pub fn open(options: LedgerOptions) -> Result<(Self, Opened), OpenError> {
+        for dir in [&options.dir, &options.keys_dir] {
+            key_file::create_dir(dir).map_err(crate::key_store::KeyStoreError::from)?;
+        }
+        let lock = files::lock(&options.dir).map_err(io_error(&options.dir))?;
+        let lock = lock.ok_or_else(|| OpenError::InUse(options.dir.clone()))?;
+        for dir in [&options.dir, &options.keys_dir] {
+            files::remove_temporaries(dir).map_err(io_error(dir))?;
+        }
+        let (writer, opened) = start(options, lock)?;
+        let (requests, queue) = channel();
+        let ledger = Self {
+            requests,
+            room: Arc::new(Semaphore::new(ROOM)),
+            shared: Arc::clone(&writer.shared),
+            key: writer.stable.0.clone(),
+        };
+        let dir = writer.options.dir.clone();
+        std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || writer.run(&queue))
+            .map_err(io_error(&dir))?;
+        Ok((ledger, opened))
+    }
+
+    /// Records these entries, all in one batch; resolves when they are durable. The positions are
+    /// those of each entry's first record.
+    ///
+    /// # Errors
+    /// [`LedgerFault`]; then the caller must not act as if they were recorded.
+    pub async fn append(&self, entries: Vec<Entry>) -> Result<Vec<Position>, LedgerFault> {
+        let mut records = Vec::with_capacity(entries.len());
+        let mut firsts = Vec::with_capacity(entries.len());
+        for entry in entries {
+            firsts.push(u32::try_from(records.len()).map_err(|_| LedgerFault::TooLarge)?);
+            prepare(entry, &mut records).map_err(|_| LedgerFault::TooLarge)?;
+        }
+        let bytes: usize = records.iter().map(|record| record.body.expose().len()).sum();
+        if records.len() > APPEND_RECORDS || bytes > APPEND_BYTES {
+            return Err(LedgerFault::TooLarge);
+        }
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let room = Arc::clone(&self.room).acquire_owned().await;
+        let permit = room.map_err(|_| LedgerFault::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Append { records, firsts, reply, permit })?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    /// Records a refusal. If the ledger is down, the refusal is still given.
+    pub async fn refused(&self, mut entry: Entry, reject: Reject) -> Recorded<Reject> {
+        entry.outcome = Outcome::Refused(reject);
+        if let Err(fault) = self.append(vec![entry]).await {
+            tracing::error!(reject = reject.id(), %fault, "a refusal could not be recorded");
+        }
+        Recorded(reject)
+    }
+
+    /// Signs the tree as it stands, and returns the signed note.
+    ///
+    /// # Errors
+    /// [`LedgerFault`] if the writer is gone.
+    pub async fn checkpoint(&self) -> Result<String, LedgerFault> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Checkpoint(reply))?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    /// The latest signed note, as of the last signing.
+    pub fn latest_checkpoint(&self) -> String {
+        self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The log's stable public key; its name is the origin.
+    pub const fn verifier_key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    /// Why the ledger has stopped, if it has; for the operator.
+    pub fn failure(&self) -> Option<&str> {
+        self.shared.failure.get().map(String::as_str)
+    }
+
+    /// Records the stop, signs the last checkpoint and lets the directory go. Other handles get
+    /// [`LedgerFault::Closed`] from then on.
+    ///
+    /// # Errors
+    /// [`LedgerFault`] if the stop could not be recorded.
+    pub async fn close(&self) -> Result<(), LedgerFault> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Close(reply))?;
+        answer.await.map_err(|_| self.gone())?
+    }
+
+    fn send(&self, message: Message) -> Result<(), LedgerFault> {
+        self.requests.send(message).map_err(|_| self.gone())
+    }
+
+    fn gone(&self) -> LedgerFault {
+        if self.failure().is_some() { LedgerFault::Failed } else { LedgerFault::Closed }
+    }
+}
+
+/// Finds where the log stands, and brings it to where records can be taken.
+fn start(options: LedgerOptions, lock: std::fs::File) -> Result<(Writer, Opened), OpenError> {
+    let dir = options.dir.clone();
+    let failed = |reason: String| OpenError::Failed { path: dir.clone(), reason };
+    let origin_error = || OpenError::Origin(options.origin.clone());
+    let store = KeyStore::new(
+        &options.keys_dir,
+        &options.origin,
+        options.stream,
+        Arc::clone(&options.custody),
+    );
+    let has_segments = !files::segments(&dir).map_err(io_error(&dir))?.is_empty();
+    let has_checkpoint =
+        options.keys_dir.join(files::CHECKPOINT).exists() || dir.join(files::CHECKPOINT).exists();
+    let stable = match store.has_stable() {
+        true => store.stable()?,
+        false if has_segments || has_checkpoint => {
+            return Err(OpenError::StableKeyMissing(dir));
+        }
+        false => store.create_stable(&*options.random)?,
+    };
+    let stable_key =
+        VerifierKey::new(&options.origin, stable.public()).map_err(|_| origin_error())?;
+    store.publish_stable(&stable_key)?;
+    let now = u64::try_from(options.clock.now().millis()).unwrap_or(0);
+    let found = recover(&dir, &options.keys_dir, options.stream, &stable_key)?;
+    let (mut state, set_aside, fresh) = match found {
+        // A first start that was cut short before its first record begins again.
+        Found::Log { state, .. } if state.batch == 0 => (state, None, true),
+        Found::Log { state, set_aside } => (state, set_aside, false),
+        Found::Fresh => (genesis(options.stream), None, true),
+    };
+    let (day, day_number) = if fresh {
+        store.erase_days_except(None)?;
+        (store.create_day(day_of(now), &*options.random)?, day_of(now))
+    } else {
+        let day = store.day(state.day)?;
+        store.erase_days_except(Some(state.day))?;
+        (day, state.day)
+    };
+    let day_public = day.public().0;
+    if !fresh && day_public != state.day_key {
+        return Err(failed("the day key is not the one that the log names".into()));
+    }
+    let month = period_of(now.max(state.time));
+    if !fresh && period_of(state.time) == month && !store.has_period(month) {
+        return Err(failed(format!("the sealing key of {month} is missing")));
+    }
+    let day_name = day_key(&options.origin, day_number, day_public).ok_or_else(origin_error)?;
+
+    // Every process begins a segment of its own; an empty one left behind gives its number back.
+    let last = files::segment_path(&dir, state.segment);
+    if last.exists() {
+        let (mut reader, header) =
+            crate::walk::SegmentReader::open(&last).map_err(io_error(&last))?;
+        let empty = header.is_some_and(|header| header.batch == state.batch)
+            && reader.end_of_data(reader.offset()).map_err(io_error(&last))? == reader.offset();
+        if empty {
+            std::fs::remove_file(&last).map_err(io_error(&last))?;
+        } else {
+            state.segment = state.segment.saturating_add(1);
+        }
+    }
+    let segment = LiveSegment::create(&dir, &state, options.segment_bytes, &options.disk)
+        .map_err(io_error(&dir))?;
+    let records = state.seq;
+    let mut writer = Writer {
+        state,
+        store,
+        stable: (stable_key, stable),
+        day: (day_name, day),
+        period: None,
+        tokens: TokenCache::default(),
+        segment,
+        shared: Arc::default(),
+        buffer: Vec::new(),
+        scratch: Vec::new(),
+        ends: Vec::new(),
+        signed: 0,
+        last_record: Instant::now(),
+        last_checkpoint: Instant::now(),
+        last_tick: Instant::now(),
+        clocks: (now, Instant::now()),
+        options,
+        _lock: lock,
+    };
+    first_records(&mut writer, fresh, set_aside.as_ref(), now)
+        .map_err(|failure| failed(failure.0))?;
+    Ok((writer, Opened { created: fresh, recovered: set_aside, records }))
+}
+
+fn first_records(
+    writer: &mut Writer,
+    fresh: bool,
+    set_aside: Option<&SetAside>,
+    now: u64,
+) -> Result<(), crate::writer::Failure> {
+    let time = now.max(writer.state.time);
+    if fresh {
+        let before = Checkpoint {
+            origin: writer.options.origin.clone(),
+            size: 0,
+            root: writer.state.tree.root(),
+        };
+        let day = day_of(time);
+        let key = writer.day.0.clone();
+        let certificate = DayCertificate { stream: writer.state.stream, day, key, before };
+        let stable = &writer.stable;
+        let note = note::sign(&certificate.text(), &[(&stable.0, &stable.1)])?;
+        writer.state.day = day;
+        writer.state.day_key = writer.day.1.public().0;
+        let body = Body { certificate: Some(note), ..Body::default() };
+        writer.own(Kind::StreamOpened, body, time)?;
+        return writer.checkpoint();
+    }
+    if day_of(time) != writer.state.day {
+        writer.next_day(time)?;
+    }
+    if let Some(aside) = set_aside {
+        let detail = "a torn tail was set aside".to_owned();
+        let body = Body { bytes: Some(aside.bytes), detail: Some(detail), ..Body::default() };
+        writer.own(Kind::Recovered, body, time)?;
+    }
+    let detail = Some("started".to_owned());
+    writer.own(Kind::Heartbeat, Body { detail, ..Body::default() }, time)?;
+    writer.checkpoint()
+}

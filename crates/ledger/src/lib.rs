@@ -1,0 +1,30 @@
+//! The record: append-only, sealed, and under a Merkle tree whose head is signed. What was
+//! acknowledged is durable; what is durable cannot be changed, cut, reordered or rolled back without
+//! [`verify`] or the next start showing it; verifying needs no key to the PHI. Usable without OAuth.
+
+mod body;
+mod calendar;
+mod chain;
+mod entry;
+mod files;
+mod format;
+mod gap;
+mod key_store;
+mod ledger;
+pub mod note;
+pub mod proof;
+pub mod read;
+mod recover;
+mod segment;
+pub mod tree;
+pub mod verify;
+mod walk;
+mod writer;
+
+pub use body::Body;
+pub use entry::{Entry, Field};
+pub use files::{Disk, SystemDisk};
+pub use gap::{Gap, GapKind, Place, Weight};
+pub use key_store::KeyStoreError;
+pub use ledger::{Ledger, LedgerFault, LedgerOptions, Opened, Position, Recorded};
+pub use recover::{OpenError, SetAside};

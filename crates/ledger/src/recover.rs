@@ -1,0 +1,260 @@
+//! Where a log stands when its process starts. Only a tail that never was acknowledged is ever cut
+//! off, and kept aside; a log smaller or other than a checkpoint that was signed is refused.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::chain::{Chain, State, genesis};
+use crate::files;
+use crate::gap::{Gap, GapKind, Place, Weight};
+use crate::key_store::KeyStoreError;
+use crate::note::{Checkpoint, Note, VerifierKey};
+use crate::walk::{SegmentReader, Step};
+
+/// A ledger cannot be opened for writing.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The system refuses a file.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process holds the directory.
+    #[error("ledger {path} is in use by another process", path = .0.display())]
+    InUse(PathBuf),
+    /// A key cannot be had.
+    #[error(transparent)]
+    Keys(#[from] KeyStoreError),
+    /// There is a log but no stable key for it.
+    #[error("ledger {path} has records, but its stable key is missing from the key directory", path = .0.display())]
+    StableKeyMissing(PathBuf),
+    /// The origin cannot be a key's name.
+    #[error("`{0}` cannot be a ledger's origin: no spaces, no plus, not empty")]
+    Origin(String),
+    /// The log is damaged before its end. Nothing was changed.
+    #[error("ledger {path} is corrupt: {gap}", path = path.display())]
+    Corrupt {
+        /// The ledger's directory.
+        path: PathBuf,
+        /// The first finding; `verify` lists them all.
+        gap: Box<Gap>,
+    },
+    /// A checkpoint was signed for more than there is: the log was cut or rolled back.
+    #[error("ledger {path} was cut or rolled back: {signed} leaves were signed for, {found} are here", path = path.display())]
+    Rollback {
+        /// The ledger's directory.
+        path: PathBuf,
+        /// The size of the checkpoint.
+        signed: u64,
+        /// The size of the log.
+        found: u64,
+    },
+    /// A checkpoint was signed for another history.
+    #[error("ledger {path} differs from what was signed at {size} leaves", path = path.display())]
+    Fork {
+        /// The ledger's directory.
+        path: PathBuf,
+        /// The size of the checkpoint.
+        size: u64,
+    },
+    /// The last checkpoint is gone or not this log's; without it a rollback would not show.
+    #[error("checkpoint {path} is {what}", path = path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// `missing`, `malformed`, `not signed by this ledger's stable key`.
+        what: &'static str,
+    },
+    /// The first records could not be written.
+    #[error("ledger {path} cannot be written: {reason}", path = path.display())]
+    Failed {
+        /// The ledger's directory.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
+    move |source| OpenError::Io { path: path.to_owned(), source }
+}
+
+/// Something a crash left, put aside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetAside {
+    /// The segment that it was cut from.
+    pub segment: u32,
+    /// Where it began.
+    pub offset: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// Where it is kept.
+    pub file: PathBuf,
+}
+
+/// What was found.
+pub(crate) enum Found {
+    /// No log yet.
+    Fresh,
+    /// A log, ready for its next segment.
+    Log { state: State, set_aside: Option<SetAside> },
+}
+
+/// Walks the end of the log, compares it with the checkpoints, and cuts a torn tail.
+pub(crate) fn recover(
+    dir: &Path,
+    keys_dir: &Path,
+    stream: u32,
+    stable: &VerifierKey,
+) -> Result<Found, OpenError> {
+    let segments = files::segments(dir).map_err(io_error(dir))?;
+    let beside_log = checkpoint(&dir.join(files::CHECKPOINT), stable)?;
+    let beside_keys = checkpoint(&keys_dir.join(files::CHECKPOINT), stable)?;
+    let signed: Vec<&Checkpoint> = [&beside_log, &beside_keys].into_iter().flatten().collect();
+    let largest = signed.iter().map(|c| c.size).max().unwrap_or(0);
+    let smallest = signed.iter().map(|c| c.size).min().unwrap_or(0);
+    let rollback = |found| OpenError::Rollback { path: dir.to_owned(), signed: largest, found };
+
+    let Some(mut at) = segments.len().checked_sub(1) else {
+        return if largest == 0 { Ok(Found::Fresh) } else { Err(rollback(0)) };
+    };
+    // Back to the segment in which the older checkpoint lies.
+    let header_of = |at: usize| -> Result<Option<State>, OpenError> {
+        let Some((number, path)) = segments.get(at) else { return Ok(None) };
+        let (_, header) = SegmentReader::open(path).map_err(io_error(path))?;
+        Ok(header.filter(|header| header.segment == *number && header.stream == stream))
+    };
+    while at > 0 && header_of(at)?.is_none_or(|header| header.tree.size() > smallest) {
+        at -= 1;
+    }
+    let sizes: Vec<u64> = signed.iter().map(|c| c.size).collect();
+    let first = header_of(at)?.unwrap_or_else(|| genesis(stream));
+    let mut chain = Chain::new(first.clone(), stable.clone(), &sizes);
+    let mut tail = None;
+    let last = segments.len() - 1;
+    for (index, (number, path)) in segments.iter().enumerate().skip(at) {
+        let place = Place { segment: Some(*number), ..Place::default() };
+        let (mut reader, header) = SegmentReader::open(path).map_err(io_error(path))?;
+        let corrupt = |kind, offset| OpenError::Corrupt {
+            path: dir.to_owned(),
+            gap: Box::new(Gap {
+                kind,
+                place: Place { offset: Some(offset), ..place },
+                detail: String::new(),
+            }),
+        };
+        let Some(header) = header.filter(|header| header.segment == *number) else {
+            return Err(corrupt(GapKind::SegmentHeader, 0));
+        };
+        if index > at && *number != chain.state.segment.saturating_add(1) {
+            return Err(corrupt(GapKind::SegmentMissing, 0));
+        }
+        chain.segment(header, place);
+        loop {
+            let offset = reader.offset();
+            let place = Place { offset: Some(offset), ..place };
+            match reader.step().map_err(io_error(path))? {
+                Step::Batch(batch) => {
+                    chain.batch(&batch, place);
+                    continue;
+                }
+                Step::End => break,
+                Step::Bad => {}
+            }
+            // Only the very last write can be torn; a whole batch after it says it was not.
+            let torn =
+                index == last && reader.next_whole(offset).map_err(io_error(path))?.is_none();
+            if !torn {
+                return Err(corrupt(GapKind::Damaged, offset));
+            }
+            tail = Some((offset, reader.end_of_data(offset).map_err(io_error(path))?));
+            break;
+        }
+        if let Some(gap) = chain.gaps.iter().find(|gap| gap.kind.weight() == Weight::Broken) {
+            return Err(OpenError::Corrupt { path: dir.to_owned(), gap: Box::new(gap.clone()) });
+        }
+        if index == last {
+            // Nothing is changed on disk before the checkpoints agree.
+            compare(dir, &chain, &signed)?;
+            if chain.state.batch > 1 {
+                for (found, place) in [(&beside_log, dir), (&beside_keys, keys_dir)] {
+                    if found.is_none() {
+                        let path = place.join(files::CHECKPOINT);
+                        return Err(OpenError::Checkpoint { path, what: "missing" });
+                    }
+                }
+            }
+            let data_end = tail.map_or_else(|| reader.offset(), |(offset, _)| offset);
+            let set_aside = match tail {
+                Some((from, to)) => Some(put_aside(dir, path, *number, from, to)?),
+                None => None,
+            };
+            cut(path, data_end).map_err(io_error(path))?;
+            return Ok(Found::Log { state: chain.state, set_aside });
+        }
+    }
+    Err(rollback(chain.state.tree.size()))
+}
+
+fn checkpoint(path: &Path, stable: &VerifierKey) -> Result<Option<Checkpoint>, OpenError> {
+    let wrong = |what| OpenError::Checkpoint { path: path.to_owned(), what };
+    let Some(text) = files::read_text(path).map_err(io_error(path))? else { return Ok(None) };
+    let note = Note::parse(&text).map_err(|_| wrong("malformed"))?;
+    let checkpoint = Checkpoint::parse(note.text()).map_err(|_| wrong("malformed"))?;
+    if !note.signed_by(stable) || checkpoint.origin != stable.name() {
+        return Err(wrong("not signed by this ledger's stable key"));
+    }
+    Ok(Some(checkpoint))
+}
+
+fn compare(dir: &Path, chain: &Chain, signed: &[&Checkpoint]) -> Result<(), OpenError> {
+    let found = chain.state.tree.size();
+    for checkpoint in signed {
+        let size = checkpoint.size;
+        if size > found {
+            return Err(OpenError::Rollback { path: dir.to_owned(), signed: size, found });
+        }
+        if chain.root_at(size) != Some(checkpoint.root) {
+            return Err(OpenError::Fork { path: dir.to_owned(), size });
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a copy of a torn tail.
+fn put_aside(
+    dir: &Path,
+    segment_path: &Path,
+    segment: u32,
+    from: u64,
+    to: u64,
+) -> Result<SetAside, OpenError> {
+    let bytes = to.saturating_sub(from);
+    let file = dir.join(format!("set-aside-{segment:010}-{from}"));
+    let copy = || -> io::Result<()> {
+        let mut source = File::open(segment_path)?;
+        io::Seek::seek(&mut source, io::SeekFrom::Start(from))?;
+        let mut target =
+            File::options().write(true).create(true).truncate(true).mode(0o600).open(&file)?;
+        io::copy(&mut io::Read::take(source, bytes), &mut target)?;
+        target.flush()?;
+        target.sync_all()
+    };
+    copy().map_err(io_error(&file))?;
+    Ok(SetAside { segment, offset: from, bytes, file })
+}
+
+/// Ends a segment where its data ends.
+pub(crate) fn cut(path: &Path, end: u64) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    if file.metadata()?.len() != end {
+        file.set_len(end)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The binary: the command line, the configuration, and the one place where clock, randomness,
+//! network and files are handed to the rooms that need them.
+
+mod admin;
+mod cli;
+mod clock;
+mod config;
+mod demo;
+mod doctor;
+mod failure;
+mod init;
+mod keyring;
+mod ledger_command;
+mod lock;
+mod output;
+mod serve;
+mod system;
+mod telemetry;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.exit(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    let planned = |name| Err(Failure::not_in_this_version(name));
+    match command {
+        Command::Demo(args) => {
+            telemetry::start(if args.once { "error" } else { "warn" }, args.json)?;
+            runtime(demo::run(args))
+        }
+        Command::Serve(args) => serve::run(&args.config),
+        Command::Init(args) => init::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Ledger(command) => ledger_command::run(command),
+        Command::Client(command) => admin::client(command),
+        Command::User(command) => admin::user(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "phiward", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Review(_) => planned("review"),
+        Command::Drill(_) => planned("drill"),
+        Command::Grant(_) => planned("grant"),
+        Command::Key(_) => planned("key"),
+        Command::Backup(_) => planned("backup"),
+        Command::Restore(_) => planned("restore"),
+    }
+}
+
+/// Runs a command that serves.
+fn runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    runtime.block_on(command)
+}
