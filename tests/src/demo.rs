@@ -173,7 +173,7 @@ impl Demo {
                 let text = String::from_utf8_lossy(&text).into_owned();
                 said.extend(
                     text.lines()
-                        .filter(|line| !line.starts_with("{\"issuer\""))
+                        .filter(|line| !(line.starts_with('{') && line.contains("\"issuer\":")))
                         .flat_map(|line| [line, "\n"]),
                 );
             }

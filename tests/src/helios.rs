@@ -4,7 +4,8 @@
 //! newest stored first; `total` only for `_total=accurate`; an unknown parameter is ignored and named in
 //! an OperationOutcome entry (`search.mode` `outcome`, no id); errors are `application/json`;
 //! `versionId` and `lastUpdated` are its own. Without the file of search parameters it ignores most
-//! parameters and returns other patients' records with 200: [`Helios::start_ignorant`].
+//! parameters and returns other patients' records with 200, unless `Prefer: handling=strict` is sent:
+//! then it answers 400 ([`Helios::start_ignorant`]).
 
 use std::process::Command;
 use std::time::Duration;

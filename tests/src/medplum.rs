@@ -28,9 +28,22 @@ pub struct Medplum {
 impl Medplum {
     /// Starts it and loads every record under its own id.
     pub async fn start() -> Self {
+        Self::run(false).await
+    }
+
+    /// The same, answering every search with everything there is and every read with another resource.
+    pub async fn start_deaf() -> Self {
+        Self::run(true).await
+    }
+
+    async fn run(deaf: bool) -> Self {
         let partners = Partners::ready();
         let folder = tempfile::tempdir().unwrap();
-        let mut part = Part::start("medplum", partners.node("medplum/server.mjs"), folder.path());
+        let mut command = partners.node("medplum/server.mjs");
+        if deaf {
+            command.env("PHIWARD_DEAF", "1");
+        }
+        let mut part = Part::start("medplum", command, folder.path());
         let line = part.json_line(Duration::from_secs(60));
         let ready: Value = serde_json::from_str(&line).unwrap();
         let base = ready["base"].as_str().unwrap().to_owned();

@@ -217,28 +217,62 @@ async fn a_page_is_never_longer_than_asked_and_pages_add_up() {
     }
 }
 
-#[tokio::test]
-async fn an_upstream_that_ignores_what_it_is_asked_leaks_nobody() {
-    let Some(helios) = Helios::start_ignorant().await else { return };
-    let patients = records::patients();
-    let demo = Demo::before(&helios.base, &patients);
-    let (mine, other) = (patients[0].clone(), patients[1].clone());
-    assert_eq!(demo.ready.patient("amina"), mine);
-    let setup = Setup::new("Helios without search parameters", demo).await;
-    for query in ["", "?_count=100", &format!("?patient={mine}"), "?date=ge2025-06-01"] {
+/// What may be found behind an upstream that does not do as it is asked: amina's own records, only.
+async fn only_ones_own(setup: &Setup, mine: &str, other: &str) -> usize {
+    let mut found = 0;
+    let all = ["", "?_count=100", "?date=ge2000-01-01", "?category=vital-signs"].map(str::to_owned);
+    let named = [
+        format!("?patient={mine}"),
+        format!("?patient={other}"),
+        format!("?subject=Patient/{other}"),
+    ];
+    for query in all.iter().chain(&named) {
         for (token, labs_only) in [(&setup.wide, false), (&setup.labs, true)] {
-            for found in setup.app.search(&format!("Observation{query}"), token).await {
-                assert_eq!(found["subject"]["reference"], format!("Patient/{mine}"), "{query}");
+            let answer = setup.app.read(&format!("Observation{query}"), token).await;
+            if answer.status != 200 {
+                assert_eq!(answer.json()["resourceType"], "OperationOutcome", "{query}");
+                continue;
+            }
+            for one in answer.resources() {
+                assert_eq!(records::kind(&one), "Observation", "{query}");
+                assert_eq!(one["subject"]["reference"], format!("Patient/{mine}"), "{query}");
                 assert!(
-                    !labs_only || records::in_category(&found, "laboratory"),
+                    !labs_only || records::in_category(&one, "laboratory"),
                     "{query}: {}",
-                    found["id"]
+                    one["id"]
                 );
+                found += 1;
             }
         }
     }
-    for query in [format!("patient={other}"), format!("subject=Patient/{other}")] {
-        let found = setup.app.search(&format!("Observation?{query}"), &setup.wide).await;
-        assert_eq!(found, Vec::<Value>::new(), "{query}");
+    found
+}
+
+#[tokio::test]
+async fn an_upstream_that_ignores_what_it_is_asked_leaks_nobody() {
+    let medplum = Medplum::start_deaf().await;
+    let patients = records::patients();
+    let (mine, other) = (&patients[0], &patients[1]);
+    let setup = Setup::new("deaf", Demo::before(&medplum.base, &patients)).await;
+    assert_eq!(setup.demo.ready.patient("amina"), mine);
+    assert!(
+        only_ones_own(&setup, mine, other).await > 0,
+        "the gateway lets nothing through, so it hides nothing"
+    );
+    let own = records::id(records::observations(mine, "laboratory")[0]);
+    for path in
+        [format!("Observation/{own}"), format!("Patient/{mine}"), format!("Patient/{other}")]
+    {
+        let answer = setup.app.read(&path, &setup.wide).await;
+        assert_ne!(answer.status, 200, "{path}: {}", answer.text());
+        assert!(!answer.text().contains(other), "{path}");
     }
+}
+
+#[tokio::test]
+async fn helios_without_its_search_parameters_leaks_nobody() {
+    let Some(helios) = Helios::start_ignorant().await else { return };
+    let patients = records::patients();
+    let setup = Setup::new("ignorant", Demo::before(&helios.base, &patients)).await;
+    only_ones_own(&setup, &patients[0], &patients[1]).await;
 }

@@ -257,6 +257,21 @@ async fn a_refresh_token_used_twice_ends_its_whole_family() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_alone_serves_a_public_client_and_no_confidential_one() {
+    // SMART App Launch 2.2 has public apps send the token and no `client_id`.
+    let demo = Demo::start(&[]);
+    let url = format!("{}/oauth/token", demo.ready.issuer);
+    let scope = format!("offline_access {LAB_SCOPE}");
+    for (client_id, expected) in [("demo-native", 200), ("demo-confidential", 401)] {
+        let app = App::of(&demo, client_id);
+        let grant = app.connect(&mut demo.person("amina"), &scope).await;
+        let form = [("grant_type", "refresh_token"), ("refresh_token", grant.refresh_token())];
+        let answer = demo.client.post_form(&url, &[], &form).await;
+        assert_eq!(answer.status, expected, "{client_id}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_narrows_and_never_widens() {
     let demo = Demo::start(&[]);
     let app = App::of(&demo, "demo-confidential");
@@ -360,7 +375,7 @@ fn the_demo_walks_once_by_itself() {
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    for word in ["laboratory", "401", "403", "404", "invalid_scope", "invalid_grant"] {
+    for word in ["laboratory", "401", "403", "empty Bundle", "invalid_scope", "invalid_grant"] {
         assert!(said.contains(word), "`{word}` is not in the walk:\n{said}");
     }
 }

@@ -105,8 +105,8 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "rcgen",
-        &["phiward-web", "phiward-outbound"],
-        "certificates are made in `web` (and in the tests of `outbound`)",
+        &["phiward-web", "phiward-outbound", "phiward-store"],
+        "certificates are made in `web` (and in the tests of `outbound` and `store`)",
     ),
     (
         "hyper",

@@ -25,6 +25,7 @@ fn sources() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = ["tests/src", "benches/src", "xtask/src", "samples/fhir/src"]
         .iter()
         .map(|folder| root.join(folder))
+        .filter(|folder| folder.is_dir())
         .collect();
     let crates = fs::read_dir(root.join("crates")).unwrap();
     folders.extend(crates.map(|entry| entry.unwrap().path().join("src")));

@@ -117,7 +117,7 @@ impl Present {
 
 enum Loaded {
     Present(Box<Present>),
-    SignedOut { client: Client, return_target: String },
+    SignedOut { client: Box<Client>, return_target: String },
 }
 
 impl Authority {
@@ -380,7 +380,7 @@ impl Authority {
         };
         let Some(signed_in) = signed_in.filter(fresh) else {
             let return_target = return_target(&flow.redirect_uri);
-            return Ok(Loaded::SignedOut { client, return_target });
+            return Ok(Loaded::SignedOut { client: Box::new(client), return_target });
         };
         let scopes =
             consent::entitled(&signed_in.person, &flow.scopes.narrow(&client.draft.scopes));

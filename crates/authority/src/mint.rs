@@ -110,6 +110,7 @@ pub(crate) struct Minted {
 
 impl Authority {
     /// Makes the tokens.
+    #[allow(clippy::too_many_arguments, reason = "each is a proof, and none may be forgotten")]
     pub(crate) fn mint(
         &self,
         client: &AuthenticatedClient,

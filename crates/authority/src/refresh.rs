@@ -10,7 +10,7 @@ use keys::opaque::{Opaque, OpaqueKind};
 use store::RefreshUse;
 
 use crate::Authority;
-use crate::client_authentication::AuthenticatedClient;
+use crate::client_authentication::{AuthenticatedClient, PresentedCredentials};
 use crate::mint::{ActivePrincipal, LiveGrant, NarrowedScope, Occasion, SenderBinding};
 use crate::token::TokenResponse;
 
@@ -92,6 +92,23 @@ impl Authority {
         let minted =
             self.mint(client, &live, scope, SenderBinding::Bearer, &principal, occasion)?;
         self.release(minted, caller).await
+    }
+
+    /// Who a refresh request without any client is from: the client of its token. SMART App Launch 2.2
+    /// has public apps send the token alone, and RFC 6749 §6 asks no `client_id` of them. A client that
+    /// has credentials is then refused as one that showed none.
+    pub(crate) async fn holder_of(
+        &self,
+        token: &Secret<String>,
+    ) -> Result<PresentedCredentials, Fault> {
+        let Some(presented) = Opaque::parse(OpaqueKind::Refresh, token.expose()) else {
+            return Ok(PresentedCredentials::Nothing);
+        };
+        let hash = self.parts.hash_key.hash(&presented);
+        let known = self.parts.store.refresh(&hash).await?;
+        Ok(known.map_or(PresentedCredentials::Nothing, |known| {
+            PresentedCredentials::Bare(known.client.as_str().to_owned())
+        }))
     }
 
     /// A spent generation came back: the family ends (attack R3).

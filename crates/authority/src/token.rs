@@ -151,6 +151,12 @@ impl Authority {
             Ok(presented) => presented,
             Err(reject) => return Err(self.refuse(caller, kind, reject).await),
         };
+        let presented = match (presented, &request) {
+            (PresentedCredentials::Nothing, Ok(TokenRequest::Refresh { refresh_token, .. })) => {
+                self.holder_of(refresh_token).await?
+            }
+            (presented, _) => presented,
+        };
         let client = self.authenticate(presented, kind, caller).await?;
         let request = match request {
             Ok(request) => request,

@@ -3,14 +3,14 @@
 
 use domain::{FhirId, ResourceType};
 
-/// Where a `Reference.reference` points.
+/// Where a `Reference.reference` points, as far as anyone's privacy is concerned.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Target {
-    /// A resource of the upstream itself.
-    Local(ResourceType, FhirId),
-    /// A Patient that is not the upstream's, or cannot be read.
+    /// A patient of the upstream itself.
+    Patient(FhirId),
+    /// A patient that is not the upstream's, or cannot be told.
     StrangePatient,
-    /// A contained resource, another server's, or a name such as a URN.
+    /// Anything else: another type, a contained resource, a name such as a URN.
     Other,
 }
 
@@ -18,6 +18,9 @@ impl Target {
     /// Reads a literal reference; `base` is the upstream's FHIR base without a trailing slash.
     pub fn parse(text: &str, base: &str) -> Self {
         let own = text.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).unwrap_or(text);
+        if !own.contains("Patient") {
+            return Self::Other;
+        }
         let mut parts = own.split('/');
         let local = match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(kind), Some(id), None, _, _)
@@ -27,9 +30,9 @@ impl Target {
             _ => None,
         };
         match local {
-            Some((kind, id)) => Self::Local(kind, id),
-            None if own.contains("Patient") => Self::StrangePatient,
-            None => Self::Other,
+            Some((ResourceType::Patient, id)) => Self::Patient(id),
+            Some(_) => Self::Other,
+            None => Self::StrangePatient,
         }
     }
 }
@@ -42,7 +45,7 @@ mod tests {
     fn what_might_be_another_patient_is_one() {
         let base = "http://up/fhir";
         let of = |text| Target::parse(text, base);
-        let mine = Target::Local(ResourceType::Patient, FhirId::parse("1").unwrap());
+        let mine = Target::Patient(FhirId::parse("1").unwrap());
         for same in ["Patient/1", "http://up/fhir/Patient/1", "Patient/1/_history/7"] {
             assert_eq!(of(same), mine, "{same}");
         }
@@ -57,7 +60,7 @@ mod tests {
         ] {
             assert_eq!(of(strange), Target::StrangePatient, "{strange}");
         }
-        for other in ["#p", "urn:uuid:1", "", "https://other/Practitioner/1"] {
+        for other in ["#p", "urn:uuid:1", "", "https://other/Practitioner/1", "Group/Patient"] {
             assert_eq!(of(other), Target::Other, "{other}");
         }
     }

@@ -228,11 +228,11 @@ impl<'a> Found<'a> {
 
     fn note(&mut self, target: &Target) {
         match target {
-            Target::Local(ResourceType::Patient, id) if !self.patients.contains(id) => {
+            Target::Patient(id) if !self.patients.contains(id) => {
                 self.patients.push(id.clone());
             }
             Target::StrangePatient => self.strange_patient = true,
-            Target::Local(..) | Target::Other => {}
+            Target::Patient(_) | Target::Other => {}
         }
     }
 }
@@ -425,8 +425,7 @@ impl Visitor<'_> for Key<'_> {
     }
 }
 
-/// The keys of one object by their 64-bit FNV-1a hash: two that collide are taken for one, which
-/// withholds.
+/// The keys of one object by a 64-bit hash: two that collide are taken for one, which withholds.
 #[derive(Default)]
 struct Keys {
     few: [u64; 24],
@@ -436,9 +435,7 @@ struct Keys {
 
 impl Keys {
     fn insert(&mut self, key: &str) -> bool {
-        let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = hash(key);
         if self.len >= MAX_KEYS
             || self.few.iter().take(self.len).any(|known| *known == hash)
             || self.many.contains(&hash)
@@ -452,6 +449,15 @@ impl Keys {
         self.len = self.len.saturating_add(1);
         true
     }
+}
+
+fn hash(key: &str) -> u64 {
+    let mix =
+        |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let (words, rest) = key.as_bytes().as_chunks::<8>();
+    let hash = words.iter().fold(1, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    // The rest is at most seven bytes; a leading one tells lengths apart.
+    mix(hash, rest.iter().fold(1, |word, byte| (word << 8) | u64::from(*byte)))
 }
 
 #[cfg(test)]

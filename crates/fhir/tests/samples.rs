@@ -24,7 +24,7 @@ fn every_sample_record_is_read_and_names_one_patient_or_none() {
         match table_of(facts.resource_type).expect("a type of the table").subject {
             Subject::Element(element) => {
                 let subjects: Vec<_> = facts.subjects(element).collect();
-                assert!(matches!(subjects.as_slice(), [Target::Local(_, _)]), "{raw}");
+                assert!(matches!(subjects.as_slice(), [Target::Patient(_)]), "{raw}");
                 assert_eq!(facts.patients.len(), 1, "{raw}");
             }
             Subject::Itself | Subject::Nobody => assert!(facts.patients.is_empty(), "{raw}"),

@@ -157,6 +157,14 @@ mod tests {
         assert_eq!(of("GET", "/Observation", both, None), Err(Reject::PatientMissing));
         let system = "system/Observation.rs";
         assert_eq!(of("GET", "/Observation", system, None), Err(Reject::ScopeInsufficient));
+        let backend = |scopes: &str| {
+            let scopes = ScopeSet::parse(scopes).unwrap();
+            let asker = Asker { scopes: &scopes, patient: None, person: None };
+            decide(&Interaction::parse("GET", "/Observation").unwrap(), &asker)
+        };
+        assert_eq!(backend(system).unwrap().reach, Reach::Everyone);
+        let mixed = backend("system/Observation.rs user/Condition.rs");
+        assert_eq!(mixed, Err(Reject::ScopeInsufficient));
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn subjects<'a>(facts: &'a Facts<'_>) -> Result<Vec<&'a FhirId>, Withheld> {
             let found: Vec<_> = facts
                 .subjects(element)
                 .map(|target| match target {
-                    Target::Local(ResourceType::Patient, id) => Ok(id),
+                    Target::Patient(id) => Ok(id),
                     _ => Err(Withheld::NoSubject),
                 })
                 .collect::<Result<_, _>>()?;

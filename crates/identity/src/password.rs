@@ -117,8 +117,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_right_password_verifies_and_nothing_else() {
-        let pool = PasswordPool::new(&SystemRandom::new()).unwrap();
-        let phc = pool.hash(&secret("correct horse"), &SystemRandom::new()).unwrap();
+        let pool = PasswordPool::new(&SystemRandom).unwrap();
+        let phc = pool.hash(&secret("correct horse"), &SystemRandom).unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
         assert!(pool.verify(secret("correct horse"), Some(secret(&phc))).await.unwrap());
         assert!(!pool.verify(secret("correct hors"), Some(secret(&phc))).await.unwrap());
@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_storm_is_told_to_come_back() {
-        let pool = PasswordPool::new(&SystemRandom::new()).unwrap();
+        let pool = PasswordPool::new(&SystemRandom).unwrap();
         let storm: Vec<_> = (0..WAITING + AT_ONCE + 20)
             .map(|_| {
                 let pool = pool.clone();

@@ -369,7 +369,7 @@ fn first_records(
         writer.state.day = day;
         writer.state.day_key = writer.day.1.public().0;
         let body = Body { certificate: Some(note), ..Body::default() };
-        writer.own(Kind::StreamOpened, body, time)?;
+        writer.own(Kind::StreamOpened, &body, time)?;
         return writer.checkpoint();
     }
     if day_of(time) != writer.state.day {
@@ -378,9 +378,9 @@ fn first_records(
     if let Some(aside) = set_aside {
         let detail = "a torn tail was set aside".to_owned();
         let body = Body { bytes: Some(aside.bytes), detail: Some(detail), ..Body::default() };
-        writer.own(Kind::Recovered, body, time)?;
+        writer.own(Kind::Recovered, &body, time)?;
     }
     let detail = Some("started".to_owned());
-    writer.own(Kind::Heartbeat, Body { detail, ..Body::default() }, time)?;
+    writer.own(Kind::Heartbeat, &Body { detail, ..Body::default() }, time)?;
     writer.checkpoint()
 }

@@ -23,6 +23,7 @@ pub(crate) struct SegmentReader {
 }
 
 /// What stands at the reader's place.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(crate) enum Step<'a> {
     /// A whole batch; the reader has moved past it.
     Batch(Batch<'a>),

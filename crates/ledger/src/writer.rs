@@ -2,7 +2,7 @@
 //! waiters go. Nothing is acknowledged before it is durable, and after the first failure nothing is
 //! acknowledged at all.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -141,10 +141,7 @@ impl Writer {
             bytes += new.iter().map(|record| record.body.expose().len()).sum::<usize>();
             waiting.push(message);
             if records < BATCH_RECORDS && bytes < BATCH_BYTES {
-                next = match requests.try_recv() {
-                    Ok(message) => Some(message),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-                };
+                next = requests.try_recv().ok();
             }
         }
         if !waiting.is_empty() {
@@ -234,7 +231,7 @@ impl Writer {
         }
         if jumped || back {
             let detail = format!("{wall} ms to {now} ms after {passed} ms");
-            self.own(Kind::ClockStep, Body { detail: Some(detail), ..Body::default() }, time)?;
+            self.own(Kind::ClockStep, &Body { detail: Some(detail), ..Body::default() }, time)?;
         }
         Ok(time)
     }
@@ -246,7 +243,7 @@ impl Writer {
         let silent = self.last_record.elapsed() >= self.options.heartbeat;
         if silent || day_of(now) != self.state.day {
             let time = self.time()?;
-            self.own(Kind::Heartbeat, Body::default(), time)?;
+            self.own(Kind::Heartbeat, &Body::default(), time)?;
         }
         if self.state.tree.size() > self.signed
             && self.last_checkpoint.elapsed() >= self.options.checkpoint_every
@@ -260,7 +257,7 @@ impl Writer {
         let stop = |writer: &mut Self| -> Result<(), Failure> {
             writer.alive()?;
             let time = writer.time()?;
-            writer.own(Kind::Stopped, Body::default(), time)?;
+            writer.own(Kind::Stopped, &Body::default(), time)?;
             writer.checkpoint()?;
             Ok(writer.segment.trim()?)
         };
@@ -269,8 +266,8 @@ impl Writer {
     }
 
     /// Appends one of the stream's own records.
-    pub(crate) fn own(&mut self, kind: Kind, body: Body, time: u64) -> Result<(), Failure> {
-        let record = prepare_open(kind, &body).map_err(|_| Failure("record too large".into()))?;
+    pub(crate) fn own(&mut self, kind: Kind, body: &Body, time: u64) -> Result<(), Failure> {
+        let record = prepare_open(kind, body).map_err(|_| Failure("record too large".into()))?;
         self.write_batch(std::iter::once(&record), time)?;
         self.last_record = Instant::now();
         Ok(())
@@ -314,7 +311,7 @@ impl Writer {
         };
         self.state.day = day;
         self.state.day_key = public.0;
-        self.own(Kind::KeyEvent, body, time)?;
+        self.own(Kind::KeyEvent, &body, time)?;
         self.day = (key, signer);
         self.checkpoint()?;
         Ok(self.store.erase_days_except(Some(day))?)

@@ -106,6 +106,9 @@ pub(crate) struct InitArgs {
     /// Where to write.
     #[arg(default_value = ".")]
     pub(crate) dir: PathBuf,
+    /// Print the configuration's JSON Schema and write nothing.
+    #[arg(long)]
+    pub(crate) schema: bool,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,9 @@ use crate::output;
 
 /// Runs the command.
 pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
+    if args.schema {
+        return output::json(&crate::config::schema());
+    }
     let dir = &args.dir;
     let failed =
         |path: &Path, error: &io::Error| Failure::usage(format!("{}: {error}", path.display()));

@@ -88,8 +88,12 @@ pub(crate) fn kind(error: &sqlx::Error) -> &'static str {
     match error {
         sqlx::Error::Configuration(_) => "its URL is wrong",
         sqlx::Error::Database(_) => "it refused a statement",
+        sqlx::Error::Tls(_) => "its certificate cannot be trusted",
+        // A failed handshake arrives as this kind.
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            "its certificate cannot be trusted"
+        }
         sqlx::Error::Io(_) => "it cannot be reached",
-        sqlx::Error::Tls(_) => "TLS failed",
         sqlx::Error::PoolTimedOut => "it is too busy",
         sqlx::Error::PoolClosed => "it is closed",
         _ => "it did not answer as it must",

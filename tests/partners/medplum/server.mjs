@@ -45,6 +45,14 @@ const server = createServer(async (request, response) => {
       return answer(200);
     }
     if (!url.pathname.startsWith(`${root}/`)) return answer(404);
+    if (process.env.PHIWARD_DEAF) {
+      // Whatever was searched for: everything there is, with a total to match. Whatever was read: the last of its type.
+      const all = [...repository.resources.values()].flatMap((one) => [...one.values()]);
+      const [type, id] = url.pathname.slice(root.length + 1).split('/');
+      if (id && id !== '_search') return answer(200, all.findLast((one) => one.resourceType === type));
+      const entry = all.map((resource) => ({ resource, search: { mode: 'match' } }));
+      return answer(200, { resourceType: 'Bundle', type: 'searchset', total: all.length, entry });
+    }
     const isForm = (request.headers['content-type'] ?? '').startsWith(forms);
     const [outcome, resource] = await router.handleRequest(
       {

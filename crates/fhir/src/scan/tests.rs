@@ -96,7 +96,7 @@ fn what_reads_two_ways_is_withheld_row_42() {
 fn by_tree(value: &Value, key: &str, found: &mut Vec<String>) {
     match value {
         Value::String(text) if key == "reference" => {
-            if let Target::Local(ResourceType::Patient, id) = Target::parse(text, BASE)
+            if let Target::Patient(id) = Target::parse(text, BASE)
                 && !found.contains(&id.to_string())
             {
                 found.push(id.to_string());

@@ -44,10 +44,11 @@ async fn a_bad_token_is_a_recorded_401_row_35() {
     let response = world.get("", "/Observation/1").await;
     let challenge = response.headers["www-authenticate"].to_str().unwrap();
     assert!(challenge.contains("/.well-known/oauth-protected-resource/fhir"));
+    assert!(world.up.asked().is_empty());
     let token = world.hers(LABS);
+    assert_eq!(refused(&world, &token, "/Observation/1").await, (404, Reject::OutOfReach));
     world.clock.advance(301);
     assert_eq!(refused(&world, &token, "/Observation/1").await, (401, Reject::TokenExpired));
-    assert!(world.up.asked().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,8 +152,13 @@ async fn a_broken_upstream_is_an_answer_of_ours_row_34() {
     );
     let huge = json(&format!(r#"{{"x":"{}"}}"#, "x".repeat(300 * 1024)));
     let html = answer(200, "text/html", CANARY);
+    let lab = observation("1", "pat-a", "laboratory", "");
+    let mislabelled = answer(200, "text/html", &lab);
+    let mislabelled_bundle = answer(200, "application/json-patch+json", &bundle(&[lab], SELF));
     for (sent, read, search) in [
         (html, Reject::UpstreamBroken, Reject::UpstreamBroken),
+        (mislabelled, Reject::UpstreamBroken, Reject::UpstreamBroken),
+        (mislabelled_bundle, Reject::UpstreamBroken, Reject::UpstreamBroken),
         (json(&format!("<html>{CANARY}")), Reject::UpstreamBroken, Reject::UpstreamBroken),
         (answer(500, fhir, CANARY), Reject::UpstreamBroken, Reject::UpstreamBroken),
         (answer(401, fhir, CANARY), Reject::UpstreamBroken, Reject::UpstreamBroken),

@@ -1,6 +1,5 @@
 //! A ledger in a temporary directory, with a clock that tests can move.
-
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(unreachable_pub, dead_code, reason = "each test binary uses a part")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

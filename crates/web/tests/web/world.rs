@@ -58,7 +58,6 @@ impl Clock for Watch {
 pub struct World {
     pub address: SocketAddr,
     pub health: SocketAddr,
-    pub authority: Authority,
     pub secret: String,
     _dir: TempDir,
 }
@@ -123,7 +122,7 @@ impl World {
             settings: gateway_settings(),
         });
         let web = Arc::new(Web::new(Parts {
-            authority: authority.clone(),
+            authority,
             gateway,
             store,
             ledger,
@@ -134,7 +133,7 @@ impl World {
             demo: true,
         }));
         let health = serve(Arc::new(Health::new(Arc::clone(&web)))).await;
-        Self { address: serve(web).await, health, authority, secret, _dir: dir }
+        Self { address: serve(web).await, health, secret, _dir: dir }
     }
 
     pub async fn send(&self, request: Request<Bytes>) -> Reply {

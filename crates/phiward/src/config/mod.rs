@@ -1,10 +1,17 @@
 //! `phiward.toml`: every key known, every error with file, line and key. Secrets are named, never
 //! written: `{ file = "…" }` or `{ env = "…" }`. Paths are relative to the file.
 
+mod file;
+mod template;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use toml::Spanned;
+
+pub(crate) use file::schema;
+use file::{Empty, File, TextOrEnv};
+pub(crate) use template::Template;
 
 /// A configuration that cannot be used; prints as one line.
 #[derive(Debug, thiserror::Error)]
@@ -42,98 +49,6 @@ pub(crate) struct Config {
     pub(crate) demo: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    server: Server,
-    database: Database,
-    keys: Keys,
-    ledger: Ledger,
-    #[serde(default)]
-    policy: Policy,
-    #[serde(default)]
-    resource: Vec<Resource>,
-    #[serde(default)]
-    telemetry: Telemetry,
-    #[serde(default)]
-    identity: Empty,
-    #[serde(default)]
-    limits: Empty,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Server {
-    issuer: toml::Spanned<String>,
-    listen: toml::Spanned<String>,
-    internal: toml::Spanned<String>,
-    data: PathBuf,
-    tls: Tls,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tls {
-    certificate: PathBuf,
-    key: FileRef,
-}
-
-/// A secret's place. `env` is for values that are short; keys are files.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileRef {
-    file: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Database {
-    url: toml::Spanned<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Keys {
-    provider: toml::Spanned<String>,
-    kek: FileRef,
-    dir: PathBuf,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Ledger {
-    dir: PathBuf,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Policy {
-    password_grant: Option<toml::Spanned<String>>,
-    access_token: Option<toml::Spanned<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Resource {
-    name: toml::Spanned<String>,
-    kind: toml::Spanned<String>,
-    upstream: toml::Spanned<String>,
-    upstream_ca: Option<PathBuf>,
-    #[serde(default)]
-    search_by_get: bool,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Telemetry {
-    log: Option<String>,
-    format: Option<toml::Spanned<String>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Empty {}
-
 impl Config {
     /// Reads and checks a configuration file.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -156,7 +71,7 @@ impl Config {
                 key,
                 what: what.to_owned(),
             };
-        let address = |key, value: &toml::Spanned<String>| {
+        let address = |key, value: &Spanned<String>| {
             value
                 .get_ref()
                 .parse::<SocketAddr>()
@@ -178,13 +93,18 @@ impl Config {
             let what = "the internal listener is plain http and stays on loopback";
             return Err(wrong("server.internal", file.server.internal.span(), what));
         }
-        let url = &file.database.url;
-        let database = if let Some(rest) = url.get_ref().strip_prefix("sqlite:") {
+        let span = file.database.url.span();
+        let url = match file.database.url.into_inner() {
+            TextOrEnv::Text(url) => url,
+            TextOrEnv::Env { env } => variable(&env)
+                .ok_or_else(|| wrong("database.url", span.clone(), "that variable is not set"))?,
+        };
+        let database = if let Some(rest) = url.strip_prefix("sqlite:") {
             format!("sqlite:{}", under(Path::new(rest)).display())
-        } else if url.get_ref().starts_with("postgres://") {
-            url.get_ref().clone()
+        } else if url.starts_with("postgres://") {
+            url
         } else {
-            return Err(wrong("database.url", url.span(), "begins with sqlite: or postgres://"));
+            return Err(wrong("database.url", span, "begins with sqlite: or postgres://"));
         };
         let provider = &file.keys.provider;
         if provider.get_ref() != "file" {
@@ -271,6 +191,11 @@ impl Config {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "the one place where configuration is read")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|b| *b == b'\n').count() + 1
 }
@@ -287,79 +212,6 @@ fn duration(text: &str) -> Option<i64> {
         _ => return None,
     };
     number.checked_mul(unit)
-}
-
-/// The commented file that `init` and `demo` write.
-pub(crate) struct Template<'a> {
-    pub(crate) issuer: &'a str,
-    pub(crate) listen: SocketAddr,
-    pub(crate) internal: SocketAddr,
-    pub(crate) upstream: &'a str,
-    pub(crate) password_grant: &'a str,
-}
-
-impl Template<'_> {
-    /// The file's text.
-    pub(crate) fn render(&self) -> String {
-        let Self { issuer, listen, internal, upstream, password_grant } = self;
-        format!(
-            r#"# Phiward. Unknown keys are errors; paths are relative to this file; secrets are named, not written.
-
-[server]
-# What tokens say in `iss`, and what every URL is built from. https, no trailing slash.
-issuer = "{issuer}"
-# Where to listen, TLS 1.2 and 1.3 only.
-listen = "{listen}"
-# Health and metrics, plain http, loopback only: /healthz /readyz /metrics
-internal = "{internal}"
-# The lock and the administration socket of this node.
-data = "data"
-
-[server.tls]
-# PEM; the chain, the server's certificate first. Reloaded on SIGHUP.
-certificate = "tls/server.pem"
-key = {{ file = "tls/server.key" }}
-
-[database]
-# "sqlite:FILE" for one node, "postgres://…" for several.
-url = "sqlite:data/phiward.db"
-
-[keys]
-# Who keeps the key-encryption key. Only "file" is in this version.
-provider = "file"
-# Keep a copy of this file in a safe: without it nothing that is sealed can be read again.
-kek = {{ file = "keys/kek.key" }}
-# Wrapped data keys and the ledger's signing keys.
-dir = "keys"
-
-[ledger]
-# One directory for each node.
-dir = "ledger"
-
-[policy]
-# "off", or "exceptions" for clients that carry one with an owner, a reason and an end.
-password_grant = "{password_grant}"
-# Life of an access token, at most "1h".
-access_token = "5m"
-
-[[resource]]
-name = "fhir"
-kind = "fhir"
-# The FHIR R4 server behind the gateway. Plain http only on loopback.
-upstream = "{upstream}"
-# A certificate authority of your own for an https upstream:
-# upstream_ca = "tls/upstream-ca.pem"
-# For a server that has no POST _search:
-# search_by_get = true
-
-[telemetry]
-# error, warn, info, debug
-log = "info"
-# "text" or "json"
-format = "text"
-"#
-        )
-    }
 }
 
 #[cfg(test)]
@@ -405,8 +257,8 @@ mod tests {
             ("\"127.0.0.1:8443\"", "\"8443\"", "server.listen"),
             ("sqlite:data/phiward.db", "mysql:x", "database.url"),
             ("provider = \"file\"", "provider = \"kms\"", "keys.provider"),
-            ("\"off\"", "\"on\"", "policy.password_grant"),
-            ("\"5m\"", "\"2h\"", "policy.access_token"),
+            ("password_grant = \"off\"", "password_grant = \"on\"", "policy.password_grant"),
+            ("access_token = \"5m\"", "access_token = \"2h\"", "policy.access_token"),
             ("kind = \"fhir\"", "kind = \"http\"", "resource.kind"),
             ("format = \"text\"", "format = \"xml\"", "telemetry.format"),
         ] {
@@ -415,6 +267,23 @@ mod tests {
             let line: usize = message.split(':').nth(1).unwrap().parse().unwrap();
             assert!(line > 1, "{message}");
         }
+    }
+
+    #[test]
+    fn the_schema_knows_every_section_of_the_written_file() {
+        let schema = schema();
+        let file: toml::Table = template().parse().unwrap();
+        for section in file.keys() {
+            assert!(schema["properties"].get(section).is_some(), "{section}");
+        }
+        assert_eq!(schema["additionalProperties"], false);
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_an_error() {
+        let text = template()
+            .replace("\"sqlite:data/phiward.db\"", "{ env = \"PHIWARD_NO_SUCH_VARIABLE\" }");
+        assert!(error(&text).contains("database.url: that variable is not set"));
     }
 
     #[test]

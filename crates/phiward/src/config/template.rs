@@ -1,0 +1,76 @@
+//! The commented `phiward.toml` that `init` and `demo` write.
+
+use std::net::SocketAddr;
+
+/// The commented file that `init` and `demo` write.
+pub(crate) struct Template<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) listen: SocketAddr,
+    pub(crate) internal: SocketAddr,
+    pub(crate) upstream: &'a str,
+    pub(crate) password_grant: &'a str,
+}
+
+impl Template<'_> {
+    /// The file's text.
+    pub(crate) fn render(&self) -> String {
+        let Self { issuer, listen, internal, upstream, password_grant } = self;
+        format!(
+            r#"# Phiward. Unknown keys are errors; paths are relative to this file; secrets are named, not written.
+
+[server]
+# What tokens say in `iss`, and what every URL is built from. https, no trailing slash.
+issuer = "{issuer}"
+# Where to listen, TLS 1.2 and 1.3 only.
+listen = "{listen}"
+# Health and metrics, plain http, loopback only: /healthz /readyz /metrics
+internal = "{internal}"
+# The lock and the administration socket of this node.
+data = "data"
+
+[server.tls]
+# PEM; the chain, the server's certificate first. Reloaded on SIGHUP.
+certificate = "tls/server.pem"
+key = {{ file = "tls/server.key" }}
+
+[database]
+# "sqlite:FILE" or "postgres://…"; with a password in it: url = {{ env = "NAME" }}
+url = "sqlite:data/phiward.db"
+
+[keys]
+# Who keeps the key-encryption key. Only "file" is in this version.
+provider = "file"
+# Keep a copy of this file in a safe: without it nothing that is sealed can be read again.
+kek = {{ file = "keys/kek.key" }}
+# Wrapped data keys and the ledger's signing keys.
+dir = "keys"
+
+[ledger]
+# One directory for each node.
+dir = "ledger"
+
+[policy]
+# "off", or "exceptions" for clients that carry one with an owner, a reason and an end.
+password_grant = "{password_grant}"
+# Life of an access token, at most "1h".
+access_token = "5m"
+
+[[resource]]
+name = "fhir"
+kind = "fhir"
+# The FHIR R4 server behind the gateway. Plain http only on loopback.
+upstream = "{upstream}"
+# A certificate authority of your own for an https upstream:
+# upstream_ca = "tls/upstream-ca.pem"
+# For a server that has no POST _search:
+# search_by_get = true
+
+[telemetry]
+# error, warn, info, debug
+log = "info"
+# "text" or "json"
+format = "text"
+"#
+        )
+    }
+}
