@@ -50,10 +50,12 @@ pub struct VerifyOptions {
     pub max_unsigned: Duration,
     /// A pause longer than this without a stop is noted.
     pub max_silence: Duration,
+    /// How long the log's last bytes may take to become a whole batch, for a writer may be at it.
+    pub patience: Duration,
 }
 
 impl VerifyOptions {
-    /// Stream 1, no expectations; a minute unsigned, five minutes silent.
+    /// Stream 1, no expectations; a minute unsigned, five minutes silent, a tenth of a second torn.
     pub const fn new(key: VerifierKey) -> Self {
         Self {
             key,
@@ -61,6 +63,7 @@ impl VerifyOptions {
             expectations: Vec::new(),
             max_unsigned: Duration::from_secs(60),
             max_silence: Duration::from_secs(300),
+            patience: Duration::from_millis(100),
         }
     }
 }
@@ -132,7 +135,13 @@ pub fn verify(
     }
     let mut chain = Chain::new(genesis(options.stream), options.key.clone(), &sizes);
     chain.max_silence = u64::try_from(options.max_silence.as_millis()).unwrap_or(u64::MAX);
-    let mut walk = Walk { chain, signed_time: None, signed_at: own_size(own.as_ref()), progress };
+    let mut walk = Walk {
+        chain,
+        signed_time: None,
+        signed_at: own_size(own.as_ref()),
+        patience: options.patience,
+        progress,
+    };
     if segments.is_empty() {
         walk.chain.gap(GapKind::Empty, Place::default(), "");
     } else {
@@ -247,6 +256,7 @@ struct Walk<'a> {
     /// The size signed for, and the time of the last record within it.
     signed_at: Option<u64>,
     signed_time: Option<u64>,
+    patience: Duration,
     progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -295,7 +305,7 @@ impl Walk<'_> {
                 }
             }
         }
-        let mut patience = if last { 5 } else { 0 };
+        let mut patience = if last { self.patience } else { Duration::ZERO };
         loop {
             let offset = reader.offset();
             let place = Place { offset: Some(offset), ..place };
@@ -319,10 +329,11 @@ impl Walk<'_> {
                 }
                 Step::Bad => {}
             }
-            if patience > 0 {
+            if !patience.is_zero() {
                 // A batch that is being written right now becomes whole in a moment.
-                patience -= 1;
-                std::thread::sleep(Duration::from_millis(20));
+                let pause = patience.min(Duration::from_millis(20));
+                patience -= pause;
+                std::thread::sleep(pause);
                 reader.refresh();
                 continue;
             }

@@ -16,7 +16,9 @@ const WINDOW: usize = 1 << 20;
 pub(crate) struct SegmentReader {
     file: File,
     offset: u64,
+    /// Read ahead; the first `filled` bytes are the file's, from `window_at` on.
     window: Vec<u8>,
+    filled: usize,
     window_at: u64,
     /// Whether zeros where a batch would begin are the end without a look at what follows.
     skims: bool,
@@ -37,7 +39,8 @@ impl SegmentReader {
     /// Opens a segment; the header is `None` if it is not whole.
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Option<SegmentHeader>)> {
         let file = File::open(path)?;
-        let mut reader = Self { file, offset: 0, window: Vec::new(), window_at: 0, skims: false };
+        let mut reader =
+            Self { file, offset: 0, window: Vec::new(), filled: 0, window_at: 0, skims: false };
         let found = SegmentHeader::decode(reader.bytes(0, MAX_SEGMENT_HEADER)?);
         let header = found.map(|(header, len)| {
             reader.offset = len as u64;
@@ -69,42 +72,36 @@ impl SegmentReader {
 
     /// Forgets what was read ahead, for a file that grows.
     pub(crate) fn refresh(&mut self) {
-        self.window.clear();
+        self.filled = 0;
     }
 
     /// Up to `len` bytes from `offset`; fewer only at the end of the file.
     fn bytes(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
-        let have = |window: &[u8], at: u64| -> Option<usize> {
-            let skip = usize::try_from(offset.checked_sub(at)?).ok()?;
-            (window.len() >= skip.checked_add(len)?).then_some(skip)
-        };
-        let skip = match have(&self.window, self.window_at) {
+        let skip = offset.checked_sub(self.window_at).and_then(|skip| usize::try_from(skip).ok());
+        let held = skip.filter(|skip| skip.checked_add(len).is_some_and(|end| end <= self.filled));
+        let skip = match held {
             Some(skip) => skip,
             None => {
                 self.fill(offset, len.max(WINDOW))?;
                 0
             }
         };
-        let end = self.window.len().min(skip + len);
-        Ok(self.window.get(skip..end).unwrap_or_default())
+        Ok(self.window.get(skip..self.filled.min(skip + len)).unwrap_or_default())
     }
 
     fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
-        self.window.resize(len, 0);
-        self.window_at = offset;
-        let mut filled = 0;
-        while let Some(rest) = self.window.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.file.read_at(rest, offset + filled as u64) {
+        if self.window.len() < len {
+            self.window = vec![0; len];
+        }
+        (self.window_at, self.filled) = (offset, 0);
+        while let Some(rest) = self.window.get_mut(self.filled..).filter(|rest| !rest.is_empty()) {
+            match self.file.read_at(rest, offset + self.filled as u64) {
                 Ok(0) => break,
-                Ok(read) => filled += read,
+                Ok(read) => self.filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.window.clear();
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
-        self.window.truncate(filled);
         Ok(())
     }
 

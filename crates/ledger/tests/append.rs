@@ -270,7 +270,7 @@ async fn verifying_and_reading_beside_a_running_writer_holds() {
     let mut cursor = reader.from_seq(1).unwrap();
     let mut seen = 0;
     while seen < 3000 {
-        let report = bench.verify(std::slice::from_ref(&old));
+        let report = bench.verify_live(std::slice::from_ref(&old));
         assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.gaps);
         while let Some(record) = cursor.next_record().unwrap() {
             assert!(record.body.unwrap() == entry(seen).body);

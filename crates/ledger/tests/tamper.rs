@@ -15,7 +15,6 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use keys::SystemRandom;
 use keys::ed25519::SigningKey;
 use ledger::note::{Checkpoint, Note, VerifierKey};
 use ledger::verify::Verdict;
@@ -24,7 +23,7 @@ use support::{Bench, DAY, batches, entry, kinds, verify_dir};
 
 /// Three days of records in five segments or more, closed in order; and a checkpoint of each day.
 async fn filled() -> (Bench, Vec<String>) {
-    let bench = Bench::new();
+    let bench = Bench::in_memory();
     let mut checkpoints = Vec::new();
     for day in 0..3 {
         let (ledger, _) = bench.open();
@@ -330,5 +329,4 @@ async fn proofs_made_from_the_directory_hold_against_the_checkpoints() {
         ));
     }
     assert!(proof::inclusion(&bench.dir(), 1_000_000).is_err());
-    let _ = SystemRandom;
 }

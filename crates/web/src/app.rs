@@ -10,6 +10,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header, request::Parts as H
 use hyper::body::Incoming;
 use keys::{Random, opaque::HashKey};
 use ledger::Ledger;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use store::Store;
 
 use crate::{
@@ -178,6 +179,7 @@ impl Web {
             Route::UserInfo => self.userinfo(arrived).await,
             Route::Authorize => self.authorize(arrived).await,
             Route::Login | Route::Patient | Route::Consent => self.interact(route, arrived).await,
+            Route::DemoStart => self.demo_start(&arrived),
             Route::DemoCallback => self.callback(&arrived),
             Route::Css => pages::css(),
             Route::AuthorizationServerMetadata
@@ -189,10 +191,30 @@ impl Web {
         }
     }
 
+    /// What the demo's own app asks for: one patient's labs. Its challenge is RFC 7636's example,
+    /// for a walk in a browser keeps no secret.
+    fn demo_start(&self, arrived: &Arrived) -> Answer {
+        let scope = "launch/patient patient/Observation.rs?category=\
+                     http://terminology.hl7.org/CodeSystem/observation-category|laboratory";
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let origin = &self.origin;
+        let location = format!(
+            "{origin}/oauth/authorize?response_type=code&client_id=demo-web&state=demo\
+             &redirect_uri={}&aud={}&scope={}&code_challenge_method=S256\
+             &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+            encode(&format!("{origin}/demo/callback")),
+            encode(&format!("{origin}/fhir")),
+            encode(scope),
+        );
+        match answer::see_other(&location) {
+            Some(answer) if self.demo => answer,
+            _ => nothing_here(arrived),
+        }
+    }
+
     fn callback(&self, arrived: &Arrived) -> Answer {
         if !self.demo {
-            let correlation = &arrived.caller.correlation;
-            return answer::problem(StatusCode::NOT_FOUND, "There is nothing here.", correlation);
+            return nothing_here(arrived);
         }
         let pairs = form::query(arrived.head.uri.query()).unwrap_or_default();
         let allowed = pairs.iter().any(|(name, value)| name == "code" && !value.is_empty());
@@ -235,6 +257,11 @@ impl Web {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
+}
+
+fn nothing_here(arrived: &Arrived) -> Answer {
+    let correlation = &arrived.caller.correlation;
+    answer::problem(StatusCode::NOT_FOUND, "There is nothing here.", correlation)
 }
 
 impl Handle for Web {

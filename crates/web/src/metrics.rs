@@ -42,6 +42,7 @@ impl Surface {
                 | Route::Login
                 | Route::Patient
                 | Route::Consent
+                | Route::DemoStart
                 | Route::DemoCallback
                 | Route::Css,
             ) => Self::Pages,

@@ -34,7 +34,9 @@ pub enum Route {
     Patient,
     /// What may the app have?
     Consent,
-    /// The demo's own app.
+    /// The demo's own app, sending its person here.
+    DemoStart,
+    /// The demo's own app, getting its person back.
     DemoCallback,
     /// The style sheet.
     Css,
@@ -68,6 +70,7 @@ const ROUTES: &[(&str, Route, &[Method], Cors)] = &[
     ("/login", Route::Login, BOTH, Cors::Closed),
     ("/patient", Route::Patient, BOTH, Cors::Closed),
     ("/consent", Route::Consent, BOTH, Cors::Closed),
+    ("/demo", Route::DemoStart, READ, Cors::Closed),
     ("/demo/callback", Route::DemoCallback, READ, Cors::Closed),
     ("/oauth/par", Route::NotBuilt, FORM, Cors::Closed),
     ("/oauth/register", Route::NotBuilt, FORM, Cors::Closed),

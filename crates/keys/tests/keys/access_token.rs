@@ -405,9 +405,13 @@ fn a_key_that_no_longer_signs_still_verifies_while_it_is_trusted() {
     let published = phiward_keys::jwk::JwkSet::parse(&KEYS.ring.jwks().to_string()).unwrap();
     let key = published.find(KEYS.access_token.kid(), Algorithm::Es256).unwrap();
     assert!(fresh().also_trusting(Purpose::IdToken, key).is_err());
-    let with = fresh().also_trusting(Purpose::AccessToken, key).unwrap();
-    assert!(access_token::verify(&with, old.expose(), &EXPECTED, NOW).is_ok());
-    assert_eq!(with.jwks()["keys"].as_array().unwrap().len(), 3);
+    let renamed = with(&KEYS.access_token.public_jwk(), "kid", "2026".into());
+    let renamed = phiward_keys::jwk::JwkSet::parse(&json!({ "keys": [renamed] }).to_string());
+    let renamed = renamed.unwrap().find("2026", Algorithm::Es256).unwrap().clone();
+    assert!(fresh().also_trusting(Purpose::AccessToken, &renamed).is_err());
+    let trusting = fresh().also_trusting(Purpose::AccessToken, key).unwrap();
+    assert!(access_token::verify(&trusting, old.expose(), &EXPECTED, NOW).is_ok());
+    assert_eq!(trusting.jwks()["keys"].as_array().unwrap().len(), 3);
 }
 
 #[test]

@@ -85,7 +85,16 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        let root = TempDir::new().unwrap();
+        Self::at(TempDir::new().unwrap())
+    }
+
+    /// Where syncs cost nothing, for tests that open hundreds of times.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        Self::at(if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap())
+    }
+
+    fn at(root: TempDir) -> Self {
         let custody = FileKek::create(&root.path().join("kek"), Arc::new(SystemRandom)).unwrap();
         Self {
             root,
@@ -131,6 +140,13 @@ impl Bench {
         verify_dir(&self.dir(), &self.key(), expectations)
     }
 
+    /// Beside a running writer.
+    pub fn verify_live(&self, expectations: &[String]) -> Report {
+        let mut options = VerifyOptions::new(self.key());
+        options.expectations = expectations.to_vec();
+        verify(&self.dir(), &options, &mut |_| {}).unwrap()
+    }
+
     pub fn reader(&self) -> ledger::read::Reader {
         ledger::read::Reader::open(
             &self.dir(),
@@ -159,6 +175,7 @@ impl Bench {
 pub fn verify_dir(dir: &Path, key: &VerifierKey, expectations: &[String]) -> Report {
     let mut options = VerifyOptions::new(key.clone());
     options.expectations = expectations.to_vec();
+    options.patience = Duration::ZERO;
     verify(dir, &options, &mut |_| {}).unwrap()
 }
 
