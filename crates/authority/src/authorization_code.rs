@@ -53,7 +53,12 @@ impl Authority {
                 return Err(self.refused(client, Some(&code.grant), reject, caller).await);
             }
         };
-        let refresh_token = self.first_refresh(client, grant, now).await?;
+        let refresh_token = match self.first_refresh(client, grant, now).await? {
+            Ok(refresh_token) => refresh_token,
+            Err(reject) => {
+                return Err(self.refused(client, Some(&code.grant), reject, caller).await);
+            }
+        };
         let occasion = Occasion {
             grant_type: GrantType::AuthorizationCode,
             audience: &grant.audience,
@@ -95,16 +100,17 @@ impl Authority {
         client: &AuthenticatedClient,
         grant: &Grant,
         now: Timestamp,
-    ) -> Result<Option<Opaque>, Fault> {
+    ) -> Result<Result<Option<Opaque>, Reject>, Fault> {
         let lasting = grant.scopes.has(PlainScope::OfflineAccess)
             || grant.scopes.has(PlainScope::OnlineAccess);
         if !lasting || !client.client().may_use(GrantType::RefreshToken) {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         let token = Opaque::generate(OpaqueKind::Refresh, &*self.parts.random)?;
         let new = self.new_refresh(&token, grant, 0, now);
-        self.parts.store.insert_refresh(&new).await?;
-        Ok(Some(token))
+        // Not kept when the grant ended in the meantime, by a replay of this very code say.
+        let kept = self.parts.store.insert_refresh(&new).await?;
+        Ok(if kept { Ok(Some(token)) } else { Err(Reject::PrincipalInactive) })
     }
 
     pub(crate) fn new_refresh(

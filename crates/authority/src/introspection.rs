@@ -25,6 +25,11 @@ impl Authority {
         caller: &Caller,
     ) -> Result<Value, Refusal> {
         let (client, token) = self.token_of(presented, form, caller).await?;
+        if !client.client().draft.authentication.is_confidential() {
+            // A bare client_id proves nothing, and the answer says something about a person.
+            let reject = Reject::ClientAuthenticationMissing;
+            return Err(self.refused(&client, None, reject, caller).await);
+        }
         let found = match self.introspect_access(&client, &token).await? {
             Some(found) => Some(found),
             None => self.introspect_refresh(&client, &token).await?,
@@ -40,8 +45,7 @@ impl Authority {
         Ok(found.unwrap_or_else(|| json!({ "active": false })))
     }
 
-    /// The authenticated caller and the `token` it named. Public clients have nothing that they
-    /// could prove to be theirs.
+    /// The authenticated caller and the `token` it named.
     pub(crate) async fn token_of(
         &self,
         presented: Result<PresentedCredentials, Reject>,

@@ -28,19 +28,19 @@ impl Entry {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Field {
     /// The patient's logical id.
-    Patient = 1,
+    Patient,
     /// Who acted: the subject.
-    Actor = 2,
+    Actor,
     /// The client.
-    Client = 3,
+    Client,
     /// A resource, as `Type/id`.
-    Resource = 4,
+    Resource,
     /// The session.
-    Session = 5,
+    Session,
     /// The correlation id.
-    Correlation = 6,
+    Correlation,
     /// The peer's address.
-    Address = 7,
+    Address,
 }
 
 impl Field {

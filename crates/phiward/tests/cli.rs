@@ -207,8 +207,17 @@ fn a_demo_directory_keeps_its_port() {
 fn an_upstream_in_plain_http_elsewhere_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let data = path(dir.path(), "demo");
-    let args =
-        ["demo", "--data", &data, "--listen", "127.0.0.1:0", "--upstream", "http://192.0.2.1/fhir", "--patients", "a,b"];
+    let args = [
+        "demo",
+        "--data",
+        &data,
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        "http://192.0.2.1/fhir",
+        "--patients",
+        "a,b",
+    ];
     refused(&args, &["resource.upstream", "plain http"]);
 }
 
@@ -217,9 +226,23 @@ fn an_administrator_adds_lists_and_disables_over_the_socket() {
     let demo = Demo::start();
     let config = demo.config();
     let added = phiward(&[
-        "client", "add", "labs-app", "-c", config, "--name", "Labs", "--legal-name", "Labs Inc",
-        "--purpose", "Trends", "--redirect-uri", "https://labs.example/cb", "--scope",
-        "openid launch/patient patient/Observation.rs", "--secret", "--json",
+        "client",
+        "add",
+        "labs-app",
+        "-c",
+        config,
+        "--name",
+        "Labs",
+        "--legal-name",
+        "Labs Inc",
+        "--purpose",
+        "Trends",
+        "--redirect-uri",
+        "https://labs.example/cb",
+        "--scope",
+        "openid launch/patient patient/Observation.rs",
+        "--secret",
+        "--json",
     ]);
     assert!(added.status.success(), "{}", stderr(&added));
     let secret: Value = serde_json::from_str(&stdout(&added)).unwrap();
@@ -325,9 +348,16 @@ fn the_doctor_finds_what_is_wrong() {
 #[test]
 fn the_ready_line_is_what_interfaces_promise() {
     let demo = Demo::start();
-    for key in
-        ["issuer", "fhir_base", "ca_file", "admin_api", "admin_token_file", "config", "ledger", "internal"]
-    {
+    for key in [
+        "issuer",
+        "fhir_base",
+        "ca_file",
+        "admin_api",
+        "admin_token_file",
+        "config",
+        "ledger",
+        "internal",
+    ] {
         assert!(demo.ready[key].is_string(), "{key}");
     }
     assert_eq!(demo.ready["pid"], demo.child.id());

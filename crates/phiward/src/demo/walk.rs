@@ -169,6 +169,7 @@ impl Walk<'_> {
     /// Another patient, another category, another type, a wildcard, a token that is over.
     async fn refusals(&mut self, issuer: &str, token: &str) -> Result<(), Failure> {
         let brook = self.ready.data.user("brook")?.patient.clone().unwrap_or_default();
+        let foreign = self.foreign_lab(&brook).await?;
         let rows = [
             (
                 "another patient's labs",
@@ -176,6 +177,7 @@ impl Walk<'_> {
                 200,
                 "an empty Bundle",
             ),
+            ("one of another patient's labs, by its id", foreign, 404, ""),
             ("another patient's record", format!("/fhir/Patient/{brook}"), 403, ""),
             (
                 "another category",
@@ -235,6 +237,18 @@ impl Walk<'_> {
             &said,
         )
         .await
+    }
+
+    /// A lab of another patient's, looked up behind the gateway's back, so that the refusal is of
+    /// something that exists.
+    async fn foreign_lab(&self, patient: &str) -> Result<String, Failure> {
+        let upstream = &self.ready.system.config().upstream;
+        let mut operator = Browser::new(upstream, &self.ready.ca)?;
+        let url = format!("{upstream}/Observation?patient={patient}&category=laboratory&_count=1");
+        let bundle = operator.get(&url, None).await?.json()?;
+        let id = bundle.pointer("/entry/0/resource/id").and_then(Value::as_str);
+        let id = id.ok_or_else(|| Failure::check("the second patient has no labs"))?;
+        Ok(format!("/fhir/Observation/{id}"))
     }
 
     /// The token's own claims, signed by the server's own key, as if made earlier: real in all but
