@@ -220,7 +220,7 @@ impl Writer {
         let jumped = now.abs_diff(wall.saturating_add(passed)) > STEP_MS;
         let back = now.saturating_add(BACK_MS) < wall;
         self.clocks = (now, Instant::now());
-        let time = now;
+        let time = now.max(self.state.time);
         if day_of(time) != self.state.day {
             self.next_day(time)?;
         } else if self.segment.end() >= self.options.segment_bytes

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use domain::CorrelationId;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use hyper::body::Body as _;
 use serde_json::json;
 
 /// Every answer is whole before it leaves.
@@ -148,6 +149,15 @@ fn json_body(status: StatusCode, media_type: &'static str, value: &serde_json::V
     response
 }
 
+/// The answer to HEAD: the length of the body, and none of it (RFC 9110 §9.3.2). HTTP/2 takes a
+/// body for a stream error.
+pub fn head_only(mut response: Answer) -> Answer {
+    let length = response.body().size_hint().exact().unwrap_or_default();
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    *response.body_mut() = Full::default();
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,5 +198,13 @@ mod tests {
     fn a_location_cannot_split_a_header() {
         assert!(see_other("https://app.example/cb\r\nSet-Cookie: a=b").is_none());
         assert_eq!(see_other("https://app.example/cb?code=x").unwrap().status(), 303);
+    }
+
+    #[test]
+    fn an_answer_to_head_says_how_long_it_would_be() {
+        let whole = text(StatusCode::OK, "ready\n");
+        let head = head_only(whole);
+        assert_eq!(head.headers()["content-length"], "6");
+        assert_eq!(head.body().size_hint().exact(), Some(0));
     }
 }

@@ -117,6 +117,7 @@ impl Web {
         let found = routes::find(head.uri.path(), pages::css_path());
         let surface = Surface::of(found.map(|found| found.route));
         let checked = guard::check(&head, &self.site.host);
+        let wants_head_only = head.method == Method::HEAD;
         let mut response = match (checked, found) {
             (Err(guard::Malformed), found) => self.malformed(found, &caller).await,
             (Ok(()), None) => {
@@ -126,7 +127,7 @@ impl Web {
         };
         answer::seal(response.headers_mut(), &correlation, self.hsts);
         self.metrics.count(surface, response.status());
-        response
+        if wants_head_only { answer::head_only(response) } else { response }
     }
 
     async fn malformed(&self, found: Option<Found>, caller: &Caller) -> Answer {
