@@ -49,9 +49,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("phiward-web", ENGINES_AND_BELOW),
     ("phiward-sample-fhir", &[]),
     ("phiward", EVERYTHING),
-    // Around the house: they may use anything, nothing uses them.
+    // Around the house: they may use anything, nothing of the house uses them.
     ("phiward-journeys", EVERYTHING),
-    ("phiward-bench", EVERYTHING),
+    // Starts the demo and signs people in by the journeys' harness.
+    ("phiward-bench", &["phiward-keys", "phiward-sample-fhir", "phiward-journeys"]),
     ("xtask", EVERYTHING),
 ];
 

@@ -14,15 +14,15 @@ use store::{Code, CodeUse, NewRefresh};
 use crate::Authority;
 use crate::client_authentication::AuthenticatedClient;
 use crate::mint::{ActivePrincipal, LiveGrant, NarrowedScope, Occasion, SenderBinding};
-use crate::token::TokenResponse;
+use crate::token::{Narrowing, TokenResponse};
 
 impl Authority {
     pub(crate) async fn authorization_code(
         &self,
         client: &AuthenticatedClient,
         code: &Secret<String>,
-        redirect_uri: &str,
-        verifier: &CodeVerifier,
+        proof: &CodeProof,
+        asked: &Narrowing,
         caller: &Caller,
     ) -> Result<TokenResponse, Refusal> {
         let code = match self.consume_code(client, code, caller).await? {
@@ -30,7 +30,7 @@ impl Authority {
             Err(reject) => return Err(self.refused(client, None, reject, caller).await),
         };
         let now = self.parts.clock.now();
-        if let Err(reject) = proves(&code, redirect_uri, verifier) {
+        if let Err(reject) = proof.fits(&code) {
             // The code is spent: whoever holds it without the verifier holds nothing.
             return Err(self.refused(client, Some(&code.grant), reject, caller).await);
         }
@@ -44,8 +44,7 @@ impl Authority {
         let LiveGrant::Consumed(grant) = &live else { return Err(Fault::Store.into()) };
         let person = self.parts.store.person(&grant.person).await?;
         let proofs = ActivePrincipal::of(grant, person).and_then(|principal| {
-            NarrowedScope::of(&grant.scopes, client.client(), &principal, None)
-                .map(|scope| (principal, scope))
+            self.narrowed(grant, client, &principal, asked).map(|scope| (principal, scope))
         });
         let (principal, scope) = match proofs {
             Ok(proofs) => proofs,
@@ -150,6 +149,21 @@ impl Authority {
         Ok(())
     }
 
+    /// What a request at the token endpoint may have of a grant: its own resource, and no more scope.
+    pub(crate) fn narrowed(
+        &self,
+        grant: &Grant,
+        client: &AuthenticatedClient,
+        principal: &ActivePrincipal,
+        asked: &Narrowing,
+    ) -> Result<NarrowedScope, Reject> {
+        let elsewhere = |url: &String| !self.settings.is_audience(url, &grant.audience);
+        if asked.resource.as_ref().is_some_and(elsewhere) {
+            return Err(Reject::TargetInvalid);
+        }
+        NarrowedScope::of(&grant.scopes, client.client(), principal, asked.scope.as_ref())
+    }
+
     pub(crate) async fn refused(
         &self,
         client: &AuthenticatedClient,
@@ -163,11 +177,21 @@ impl Authority {
     }
 }
 
-/// The redeemer sent the request: same redirect URI, and the verifier of its challenge.
-fn proves(code: &Code, redirect_uri: &str, verifier: &CodeVerifier) -> Result<(), Reject> {
-    if code.redirect_uri != redirect_uri {
-        return Err(Reject::GrantRedirectMismatch);
+/// What shows that the redeemer of a code is who sent the request.
+pub(crate) struct CodeProof {
+    pub(crate) redirect_uri: String,
+    pub(crate) verifier: CodeVerifier,
+}
+
+impl CodeProof {
+    /// The same redirect URI, and the verifier of its challenge.
+    fn fits(&self, code: &Code) -> Result<(), Reject> {
+        if code.redirect_uri != self.redirect_uri {
+            return Err(Reject::GrantRedirectMismatch);
+        }
+        let challenge =
+            CodeChallenge::parse(&code.code_challenge).map_err(|_| Reject::PkceMismatch)?;
+        let fits = keys::pkce::matches(&challenge, &self.verifier);
+        if fits { Ok(()) } else { Err(Reject::PkceMismatch) }
     }
-    let challenge = CodeChallenge::parse(&code.code_challenge).map_err(|_| Reject::PkceMismatch)?;
-    if keys::pkce::matches(&challenge, verifier) { Ok(()) } else { Err(Reject::PkceMismatch) }
 }

@@ -4,9 +4,10 @@
 
 use domain::scope::{Context, PlainScope, RequestedScopes, Scope, ScopeSet};
 use domain::{
-    Client, ClientId, CodeChallenge, GrantType, Kind, OAuthError, Outcome, Reject, Wildcard,
+    Client, ClientId, CodeChallenge, FhirId, GrantType, Kind, OAuthError, Outcome, PersonId,
+    Reject, Timestamp, Wildcard,
 };
-use identity::{Caller, Fault, Refusal};
+use identity::{Caller, Fault, Refusal, SignedIn};
 use keys::opaque::{Opaque, OpaqueKind};
 use ledger::{Body, Entry, Recorded};
 use serde::{Deserialize, Serialize};
@@ -29,12 +30,26 @@ pub(crate) struct Flow {
     /// What is asked for, no wider than the registration, every type by name.
     pub(crate) scopes: ScopeSet,
     pub(crate) audience: String,
-    /// `prompt=login` or `max_age`: a sign-in must be no older than this many seconds.
+    /// When it arrived.
+    pub(crate) requested: Timestamp,
+    /// `max_age`: an earlier sign-in must be no older than this many seconds.
     pub(crate) max_age: Option<i64>,
-    /// `prompt=login`: the sign-in must be younger than the request.
-    pub(crate) fresh_since: Option<domain::Timestamp>,
+    /// `prompt=login`: an earlier sign-in will not do.
+    pub(crate) sign_in_again: bool,
     /// The patient that was picked.
-    pub(crate) patient: Option<domain::FhirId>,
+    pub(crate) patient: Option<FhirId>,
+    /// Who was shown the consent page, and about whom: only that can be decided.
+    pub(crate) shown: Option<(PersonId, Option<FhirId>)>,
+}
+
+impl Flow {
+    /// Whether a sign-in is recent enough (OpenID Connect Core §3.1.2.1). One made for this request
+    /// always is: `max_age=0` asks for it, and reading the consent page takes a while.
+    pub(crate) fn accepts(&self, signed_in: &SignedIn, now: Timestamp) -> bool {
+        let young = |age| now < signed_in.auth_time.plus_secs(age);
+        signed_in.auth_time >= self.requested
+            || (!self.sign_in_again && self.max_age.is_none_or(young))
+    }
 }
 
 /// What the browser holds of a flow: its name in forms, its owner in a cookie.
@@ -122,11 +137,12 @@ impl Authority {
         };
         if parameters.one("prompt").ok().flatten() == Some("none") {
             // Consent is asked each time, so nobody can be answered for silently.
+            let now = self.parts.clock.now();
             let signed_in = match session {
-                Some(secret) => self.parts.identity.session(secret, self.parts.clock.now()).await?,
+                Some(secret) => self.parts.identity.session(secret, now).await?,
                 None => None,
             };
-            let reject = if signed_in.is_some() {
+            let reject = if signed_in.is_some_and(|signed_in| flow.accepts(&signed_in, now)) {
                 Reject::InteractionRequired
             } else {
                 Reject::LoginRequired
@@ -197,13 +213,7 @@ impl Authority {
         if max_age.is_some_and(|age: i64| age < 0) {
             return Err(Reject::RequestMalformed);
         }
-        let fresh_since = match p.one("prompt")? {
-            Some("login" | "login consent" | "consent login" | "select_account") => {
-                Some(self.parts.clock.now())
-            }
-            Some("none" | "consent") | None => None,
-            Some(_) => return Err(Reject::RequestMalformed),
-        };
+        let sign_in_again = prompts_for_sign_in(p.one("prompt")?)?;
         Ok(Flow {
             client: client.id().clone(),
             redirect_uri: redirect_uri.to_owned(),
@@ -212,9 +222,11 @@ impl Authority {
             code_challenge,
             scopes,
             audience,
+            requested: self.parts.clock.now(),
             max_age,
-            fresh_since,
+            sign_in_again,
             patient: None,
+            shown: None,
         })
     }
 
@@ -322,6 +334,17 @@ fn bounded(value: Option<&str>) -> Result<Option<String>, Reject> {
     match value {
         Some(text) if text.len() > MAX_ECHO => Err(Reject::RequestTooLarge),
         other => Ok(other.map(str::to_owned)),
+    }
+}
+
+/// Whether `prompt` asks for a sign-in (OpenID Connect Core §3.1.2.1); `none` stands alone.
+fn prompts_for_sign_in(prompt: Option<&str>) -> Result<bool, Reject> {
+    let words: Vec<&str> = prompt.map(|text| text.split(' ').collect()).unwrap_or_default();
+    let lawful = |word: &&str| ["login", "select_account", "consent"].contains(word);
+    if words == ["none"] || words.iter().all(lawful) {
+        Ok(words.iter().any(|word| ["login", "select_account"].contains(word)))
+    } else {
+        Err(Reject::RequestMalformed)
     }
 }
 

@@ -82,7 +82,7 @@ impl Present {
     }
 
     fn needs_patient(&self) -> bool {
-        self.scopes.has_context(Context::Patient) || self.scopes.has(PlainScope::LaunchPatient)
+        needs_patient(&self.scopes)
     }
 
     /// The patient in context: the picked one, or the only one there is.
@@ -161,6 +161,7 @@ impl Authority {
             }));
         }
         let patient = present.needs_patient().then(|| present.patient()).flatten();
+        self.remember_shown(&present, patient.clone(), caller).await?;
         let draft = &present.client.draft;
         Ok(Step::Consent(ConsentStep {
             client_name: draft.name.clone(),
@@ -210,12 +211,47 @@ impl Authority {
             let body = present.body(caller);
             return Err(self.refuse_with(kind, Reject::ChoiceOutOfReach, body).await.into());
         };
+        if present.flow.shown.as_ref().is_some_and(|(_, shown)| *shown != Some(chosen.clone())) {
+            // A consent page about somebody else stands in this browser; its form must not come to
+            // mean this patient.
+            let body = present.body(caller);
+            return Err(self.refuse_with(kind, Reject::FlowUnknown, body).await.into());
+        }
         present.flow.patient = Some(chosen);
-        let (id, browser) = &present.hashes;
-        let bytes = serde_json::to_vec(&present.flow).map_err(|_| Fault::Store)?;
+        self.update(&present.hashes, &present.flow, caller).await
+    }
+
+    /// Keeps whom the consent page was shown to, and about whom.
+    async fn remember_shown(
+        &self,
+        present: &Present,
+        patient: Option<FhirId>,
+        caller: &Caller,
+    ) -> Result<(), AuthorizeRefusal> {
+        let shown = Some((present.signed_in.person.id.clone(), patient));
+        if present.flow.shown == shown {
+            return Ok(());
+        }
+        if present.flow.shown.is_some() {
+            let body = present.body(caller);
+            let kind = Kind::AuthorizationRequested;
+            return Err(self.refuse_with(kind, Reject::FlowUnknown, body).await.into());
+        }
+        let flow = Flow { shown, ..present.flow.clone() };
+        self.update(&present.hashes, &flow, caller).await
+    }
+
+    async fn update(
+        &self,
+        (id, browser): &(TokenHash, TokenHash),
+        flow: &Flow,
+        caller: &Caller,
+    ) -> Result<(), AuthorizeRefusal> {
+        let bytes = serde_json::to_vec(flow).map_err(|_| Fault::Store)?;
         if self.parts.store.update_flow(id, browser, &bytes, self.parts.clock.now()).await? {
             Ok(())
         } else {
+            let kind = Kind::AuthorizationRequested;
             Err(self.refuse(caller, kind, Reject::FlowUnknown).await.into())
         }
     }
@@ -249,9 +285,14 @@ impl Authority {
             }
         };
         let patient = if present.needs_patient() { present.patient() } else { None };
-        if patient.is_none() && present.needs_patient() {
-            return Err(self.finish_refused(&present, Reject::PatientRequired, caller).await);
+        // What was not shown cannot have been allowed: another person signed in meanwhile, or the
+        // patient on the page is no longer theirs to share.
+        if present.flow.shown != Some((present.signed_in.person.id.clone(), patient.clone())) {
+            let body = present.body(caller);
+            return Err(self.refuse_with(kind, Reject::FlowUnknown, body).await.into());
         }
+        // The context goes only where a scope that was allowed calls for it.
+        let patient = patient.filter(|_| needs_patient(&granted));
         self.approve(&present, granted, patient, duration, caller).await
     }
 
@@ -374,18 +415,24 @@ impl Authority {
             Some(secret) => self.parts.identity.session(secret, now).await?,
             None => None,
         };
-        let fresh = |signed_in: &SignedIn| {
-            flow.max_age.is_none_or(|age| now < signed_in.auth_time.plus_secs(age))
-                && flow.fresh_since.is_none_or(|since| signed_in.auth_time >= since)
-        };
-        let Some(signed_in) = signed_in.filter(fresh) else {
+        let Some(signed_in) = signed_in.filter(|signed_in| flow.accepts(signed_in, now)) else {
             let return_target = return_target(&flow.redirect_uri);
             return Ok(Loaded::SignedOut { client: Box::new(client), return_target });
         };
+        if flow.shown.as_ref().is_some_and(|(person, _)| *person != signed_in.person.id) {
+            // What one person was asked is for nobody else to answer.
+            let kind = Kind::AuthorizationRequested;
+            return Err(self.refuse(caller, kind, Reject::FlowUnknown).await.into());
+        }
         let scopes =
             consent::entitled(&signed_in.person, &flow.scopes.narrow(&client.draft.scopes));
         Ok(Loaded::Present(Box::new(Present { hashes, flow, client, signed_in, scopes })))
     }
+}
+
+/// Whether scopes are about one patient.
+fn needs_patient(scopes: &ScopeSet) -> bool {
+    scopes.has_context(Context::Patient) || scopes.has(PlainScope::LaunchPatient)
 }
 
 /// When a grant ends: as the person chose; online access no later than the sign-in it rests on.

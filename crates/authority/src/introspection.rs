@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use store::gateway::{StandingQuery, Verdict};
 
 use crate::client_authentication::AuthenticatedClient;
+use crate::mint::{ActivePrincipal, LiveGrant, NarrowedScope};
 use crate::{Authority, Parameters, PresentedCredentials};
 
 impl Authority {
@@ -75,7 +76,11 @@ impl Authority {
             let expected = access_token::Expected { issuer, audience };
             access_token::verify(&self.parts.key_ring, token.expose(), &expected, now)
         };
-        let claims = match read(&self.settings.fhir_base).or_else(|_| read(issuer)) {
+        let at_resource = read(&self.settings.fhir_base);
+        let claims = match at_resource.or_else(|reject| match reject {
+            Reject::TokenClaims => read(issuer),
+            reject => Err(reject),
+        }) {
             Ok(claims) => claims,
             Err(reject) => return Ok(Err(reject)),
         };
@@ -145,14 +150,22 @@ impl Authority {
                 && now < known.idle_expires.min(known.expires)
         };
         let Some(known) = known.filter(own) else { return Ok(None) };
-        let grant = self.parts.store.grant(&known.grant).await?;
-        Ok(grant.filter(|grant| grant.is_live_at(now)).map(|grant| {
+        let Ok(live) = LiveGrant::consumed(self.parts.store.grant(&known.grant).await?, now) else {
+            return Ok(None);
+        };
+        let LiveGrant::Consumed(grant) = &live else { return Ok(None) };
+        let person = self.parts.store.person(&grant.person).await?;
+        // As a refresh would judge it at this moment.
+        let scope = ActivePrincipal::of(grant, person).and_then(|principal| {
+            NarrowedScope::of(&grant.scopes, client.client(), &principal, None)
+        });
+        Ok(scope.ok().map(|scope| {
             json!({
                 "active": true,
                 "iss": self.settings.issuer,
                 "sub": grant.person.as_str(),
                 "client_id": grant.client.as_str(),
-                "scope": grant.scopes.to_string(),
+                "scope": scope.as_set().to_string(),
                 "exp": known.idle_expires.min(known.expires).secs(),
             })
         }))

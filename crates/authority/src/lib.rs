@@ -49,7 +49,7 @@ pub use interaction::{ConsentStep, PatientStep, SignInStep, Step};
 pub use parameters::Parameters;
 pub use registrar::{NewClient, NewPerson, RegisteredClient, RegistrarError};
 pub use settings::{PasswordGrant, Settings};
-pub use token::{TokenRequest, TokenResponse};
+pub use token::{Narrowing, TokenRequest, TokenResponse};
 
 /// The parts that an authorization server is put together from.
 #[derive(Clone)]

@@ -53,8 +53,14 @@ pub(crate) enum LiveGrant {
 impl LiveGrant {
     /// The grant behind a consumed code or refresh token.
     pub(crate) fn consumed(grant: Option<Grant>, now: Timestamp) -> Result<Self, Reject> {
-        let grant = grant.filter(|grant| grant.is_live_at(now));
-        grant.map(|grant| Self::Consumed(Box::new(grant))).ok_or(Reject::PrincipalInactive)
+        let grant = grant.filter(|grant| grant.withdrawn.is_none());
+        let grant = grant.ok_or(Reject::PrincipalInactive)?;
+        // A token lives for at least a second; times in it are whole ones.
+        if grant.is_live_at(now.plus_secs(1)) {
+            Ok(Self::Consumed(Box::new(grant)))
+        } else {
+            Err(Reject::RefreshExpired)
+        }
     }
 }
 
@@ -82,6 +88,11 @@ impl NarrowedScope {
             scopes = scopes.narrow(asked);
         }
         if scopes.is_empty() { Err(Reject::ScopeEmpty) } else { Ok(Self(scopes)) }
+    }
+
+    /// The scopes.
+    pub(crate) const fn as_set(&self) -> &ScopeSet {
+        &self.0
     }
 }
 

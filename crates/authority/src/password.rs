@@ -9,7 +9,6 @@ use identity::{Attempt, Caller, Checked, Fault, Refusal};
 use crate::Authority;
 use crate::client_authentication::AuthenticatedClient;
 use crate::mint::{ActivePrincipal, LiveGrant, NarrowedScope, Occasion, SenderBinding};
-use crate::settings::PasswordGrant;
 use crate::token::TokenResponse;
 
 impl Authority {
@@ -40,20 +39,19 @@ impl Authority {
             Ok(grant) => grant,
             Err(reject) => return Err(self.refused(client, None, reject, caller).await),
         };
-        self.parts.store.insert_grant(&grant).await?;
-        let (scopes, audience) = (grant.scopes.clone(), grant.audience.clone());
         let proofs = ActivePrincipal::of(&grant, Some(*person)).and_then(|principal| {
-            let scope = NarrowedScope::of(&scopes, client.client(), &principal, None)?;
-            let live = LiveGrant::consumed(Some(grant), self.parts.clock.now())?;
+            let scope = NarrowedScope::of(&grant.scopes, client.client(), &principal, None)?;
+            let live = LiveGrant::consumed(Some(grant.clone()), self.parts.clock.now())?;
             Ok((principal, scope, live))
         });
         let (principal, scope, live) = match proofs {
             Ok(proofs) => proofs,
             Err(reject) => return Err(self.refused(client, None, reject, caller).await),
         };
+        self.parts.store.insert_grant(&grant).await?;
         let occasion = Occasion {
             grant_type: GrantType::Password,
-            audience: &audience,
+            audience: &grant.audience,
             nonce: None,
             refresh_token: None,
         };
@@ -68,9 +66,6 @@ impl Authority {
         client: &AuthenticatedClient,
         asked: &RequestedScopes,
     ) -> Result<ScopeSet, Reject> {
-        if self.settings.password_grant == PasswordGrant::Off {
-            return Err(Reject::GrantTypeUnsupported);
-        }
         let draft = &client.client().draft;
         let now = self.parts.clock.now();
         let exception = draft.password_exception.as_ref();
@@ -100,8 +95,9 @@ impl Authority {
             let mut all = person.patients();
             all.next().filter(|_| all.next().is_none())
         };
-        let patient = person.own_record.as_ref().or_else(only).cloned();
-        if scopes.has_context(Context::Patient) && patient.is_none() {
+        let wanted = scopes.has_context(Context::Patient);
+        let patient = person.own_record.as_ref().or_else(only).filter(|_| wanted).cloned();
+        if wanted && patient.is_none() {
             return Ok(Err(Reject::PasswordRefused));
         }
         let now = self.parts.clock.now();

@@ -3,7 +3,6 @@
 //! clients keep theirs, bound to their authentication. There is no grace: a retry after a lost answer
 //! counts as reuse.
 
-use domain::scope::ScopeSet;
 use domain::{GrantType, Refresh, Reject, Secret};
 use identity::{Caller, Fault, Refusal};
 use keys::opaque::{Opaque, OpaqueKind};
@@ -11,15 +10,15 @@ use store::RefreshUse;
 
 use crate::Authority;
 use crate::client_authentication::{AuthenticatedClient, PresentedCredentials};
-use crate::mint::{ActivePrincipal, LiveGrant, NarrowedScope, Occasion, SenderBinding};
-use crate::token::TokenResponse;
+use crate::mint::{ActivePrincipal, LiveGrant, Occasion, SenderBinding};
+use crate::token::{Narrowing, TokenResponse};
 
 impl Authority {
     pub(crate) async fn refresh(
         &self,
         client: &AuthenticatedClient,
         token: &Secret<String>,
-        asked: Option<&ScopeSet>,
+        asked: &Narrowing,
         caller: &Caller,
     ) -> Result<TokenResponse, Refusal> {
         let parts = &self.parts;
@@ -52,7 +51,7 @@ impl Authority {
                 return Err(self.refused(client, Some(&grant_id), reject, caller).await);
             }
         };
-        let scope = match NarrowedScope::of(&grant.scopes, client.client(), &principal, asked) {
+        let scope = match self.narrowed(grant, client, &principal, asked) {
             Ok(scope) => scope,
             Err(reject) if !known.spent => {
                 return Err(self.refused(client, Some(&grant_id), reject, caller).await);

@@ -48,6 +48,11 @@ impl Settings {
         url.strip_suffix('/').unwrap_or(url) == self.fhir_base
     }
 
+    /// Whether a `resource` that a token request names is the one a grant is for.
+    pub fn is_audience(&self, url: &str, audience: &str) -> bool {
+        url == audience || (audience == self.fhir_base && self.is_fhir_base(url))
+    }
+
     /// An endpoint's URL.
     pub fn endpoint(&self, path: &str) -> String {
         format!("{}{path}", self.issuer)

@@ -6,7 +6,8 @@ use identity::{Caller, Refusal};
 use keys::opaque::Opaque;
 use serde_json::{Map, Value};
 
-use crate::{Authority, Parameters, PresentedCredentials};
+use crate::authorization_code::CodeProof;
+use crate::{Authority, Parameters, PasswordGrant, PresentedCredentials};
 
 /// A token request.
 #[derive(Debug)]
@@ -19,13 +20,15 @@ pub enum TokenRequest {
         redirect_uri: String,
         /// `code_verifier`.
         verifier: CodeVerifier,
+        /// What is asked for here; nothing beyond what the person allowed.
+        narrowing: Narrowing,
     },
     /// RFC 6749 §6.
     Refresh {
         /// The refresh token as sent.
         refresh_token: Secret<String>,
-        /// A narrower scope, if asked.
-        scope: Option<ScopeSet>,
+        /// What is asked for here; nothing beyond what the person allowed.
+        narrowing: Narrowing,
     },
     /// RFC 6749 §4.4.
     ClientCredentials {
@@ -60,25 +63,17 @@ impl TokenRequest {
             GrantType::AuthorizationCode => Ok(Self::AuthorizationCode {
                 code: secret(form.required("code")?),
                 redirect_uri: form.required("redirect_uri")?.to_owned(),
-                // A missing or malformed verifier fails as a wrong one does (RFC 7636 §4.6).
+                // A malformed verifier fails as a wrong one does (RFC 7636 §4.6).
                 verifier: CodeVerifier::parse(form.required("code_verifier")?)
                     .map_err(|_| Reject::PkceMismatch)?,
+                narrowing: Narrowing::read(form)?,
             }),
             GrantType::RefreshToken => Ok(Self::Refresh {
                 refresh_token: secret(form.required("refresh_token")?),
-                scope: match form.one("scope")? {
-                    Some(text) => Some(narrower(text)?),
-                    None => None,
-                },
+                narrowing: Narrowing::read(form)?,
             }),
             GrantType::ClientCredentials => {
-                let mut named = form.one("audience")?.into_iter().chain(form.all("resource"));
-                let resource = named.next().map(str::to_owned);
-                if named.next().is_some() {
-                    // One resource server per token (RFC 9700 §2.3).
-                    return Err(Reject::TargetInvalid);
-                }
-                Ok(Self::ClientCredentials { scope: asked(form)?, resource })
+                Ok(Self::ClientCredentials { scope: asked(form)?, resource: resource(form)? })
             }
             GrantType::Password => Ok(Self::Password {
                 username: form.required("username")?.to_owned(),
@@ -89,7 +84,30 @@ impl TokenRequest {
     }
 }
 
-/// A refresh may ask for less; what was never granted, strangers and wildcards included, is an
+/// What a token request asks of a grant that exists already.
+#[derive(Debug, Default)]
+pub struct Narrowing {
+    /// `scope`, if sent (RFC 6749 §6).
+    pub scope: Option<ScopeSet>,
+    /// `resource` or `audience`, if sent (RFC 8707 §2.2).
+    pub resource: Option<String>,
+}
+
+impl Narrowing {
+    fn read(form: &Parameters) -> Result<Self, Reject> {
+        let scope = form.one("scope")?.map(narrower).transpose()?;
+        Ok(Self { scope, resource: resource(form)? })
+    }
+}
+
+/// The one `resource` or `audience`: one resource server per token (RFC 9700 §2.3).
+fn resource(form: &Parameters) -> Result<Option<String>, Reject> {
+    let mut named = form.one("audience")?.into_iter().chain(form.all("resource"));
+    let resource = named.next().map(str::to_owned);
+    if named.next().is_some() { Err(Reject::TargetInvalid) } else { Ok(resource) }
+}
+
+/// Less may be asked for; what was never granted, strangers and wildcards included, is an
 /// escalation.
 fn narrower(text: &str) -> Result<ScopeSet, Reject> {
     let asked = RequestedScopes::parse(text).map_err(|_| Reject::ScopeMalformed)?;
@@ -170,16 +188,20 @@ impl Authority {
             TokenRequest::ClientCredentials { .. } => GrantType::ClientCredentials,
             TokenRequest::Password { .. } => GrantType::Password,
         };
-        if !client.client().may_use(grant_type) {
-            let reject = Reject::GrantTypeUnauthorized;
+        let off =
+            grant_type == GrantType::Password && self.settings.password_grant == PasswordGrant::Off;
+        if off || !client.client().may_use(grant_type) {
+            let reject =
+                if off { Reject::GrantTypeUnsupported } else { Reject::GrantTypeUnauthorized };
             return Err(self.refuse_client(caller, kind, reject, Some(client.id())).await);
         }
         match request {
-            TokenRequest::AuthorizationCode { code, redirect_uri, verifier } => {
-                self.authorization_code(&client, &code, &redirect_uri, &verifier, caller).await
+            TokenRequest::AuthorizationCode { code, redirect_uri, verifier, narrowing } => {
+                let proof = CodeProof { redirect_uri, verifier };
+                self.authorization_code(&client, &code, &proof, &narrowing, caller).await
             }
-            TokenRequest::Refresh { refresh_token, scope } => {
-                self.refresh(&client, &refresh_token, scope.as_ref(), caller).await
+            TokenRequest::Refresh { refresh_token, narrowing } => {
+                self.refresh(&client, &refresh_token, &narrowing, caller).await
             }
             TokenRequest::ClientCredentials { scope, resource } => {
                 self.client_credentials(&client, &scope, resource.as_deref(), caller).await

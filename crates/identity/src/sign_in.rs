@@ -90,7 +90,7 @@ impl Identity {
         };
         match person.filter(|person| fits && person.disabled.is_none()) {
             Some(person) => {
-                self.forgive(&counters).await?;
+                self.forgive(&counters, now).await?;
                 Ok(Checked::Person(Box::new(person)))
             }
             None => {
