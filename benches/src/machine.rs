@@ -132,7 +132,7 @@ impl Facts {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             cpu: cpu.trim_start_matches(['\t', ' ', ':']).to_owned(),
             kernel: kernel.trim().to_owned(),
-            file_system: said("stat", &["-f", "-c", "%T", &data.to_string_lossy()]),
+            file_system: said("findmnt", &["-no", "FSTYPE", "-T", &data.to_string_lossy()]),
             revision: format!("{}{note}", said("git", &["rev-parse", "--short", "HEAD"])),
             nginx: said("nginx", &["-v"]).rsplit('/').next().unwrap_or_default().to_owned(),
             wrk: second(said("wrk", &["--version"])),

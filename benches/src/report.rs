@@ -298,7 +298,7 @@ fn conditions(page: &mut String, options: &Options, results: &Results) {
     );
     page.push_str("\n```sh\nphiward-bench --serve-sample\n");
     page.push_str("phiward demo --listen 127.0.0.1:0 --json --upstream http://127.0.0.1:PORT --patients A,B\n");
-    page.push_str("nginx -c nginx.conf\n");
+    page.push_str("nginx -p FOLDER -c FOLDER/nginx.conf\n");
     for pair in &results.pairs {
         for (who, line) in ["Phiward", "nginx"].iter().zip(&pair.lines) {
             let _ = writeln!(page, "{line}  # {who}");

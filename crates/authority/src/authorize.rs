@@ -4,53 +4,18 @@
 
 use domain::scope::{Context, PlainScope, RequestedScopes, Scope, ScopeSet};
 use domain::{
-    Client, ClientId, CodeChallenge, FhirId, GrantType, Kind, OAuthError, Outcome, PersonId,
-    Reject, Timestamp, Wildcard,
+    Client, ClientId, CodeChallenge, GrantType, Kind, OAuthError, Outcome, Reject, Wildcard,
 };
-use identity::{Caller, Fault, Refusal, SignedIn};
+use identity::{Caller, Fault, Refusal};
 use keys::opaque::{Opaque, OpaqueKind};
 use ledger::{Body, Entry, Recorded};
-use serde::{Deserialize, Serialize};
 use store::NewFlow;
 
+use crate::present::Flow;
 use crate::{Authority, Parameters, Settings};
 
 /// Longest `state` or `nonce` kept, in bytes.
 const MAX_ECHO: usize = 2_048;
-
-/// An authorization request that passed every check, waiting for its person.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Flow {
-    pub(crate) client: ClientId,
-    /// As it arrived; the port of a loopback URI may differ from the registered one.
-    pub(crate) redirect_uri: String,
-    pub(crate) state: Option<String>,
-    pub(crate) nonce: Option<String>,
-    pub(crate) code_challenge: String,
-    /// What is asked for, no wider than the registration, every type by name.
-    pub(crate) scopes: ScopeSet,
-    pub(crate) audience: String,
-    /// When it arrived.
-    pub(crate) requested: Timestamp,
-    /// `max_age`: an earlier sign-in must be no older than this many seconds.
-    pub(crate) max_age: Option<i64>,
-    /// `prompt=login`: an earlier sign-in will not do.
-    pub(crate) sign_in_again: bool,
-    /// The patient that was picked.
-    pub(crate) patient: Option<FhirId>,
-    /// Who was shown the consent page, and about whom: only that can be decided.
-    pub(crate) shown: Option<(PersonId, Option<FhirId>)>,
-}
-
-impl Flow {
-    /// Whether a sign-in is recent enough (OpenID Connect Core §3.1.2.1). One made for this request
-    /// always is: `max_age=0` asks for it, and reading the consent page takes a while.
-    pub(crate) fn accepts(&self, signed_in: &SignedIn, now: Timestamp) -> bool {
-        let young = |age| now < signed_in.auth_time.plus_secs(age);
-        signed_in.auth_time >= self.requested
-            || (!self.sign_in_again && self.max_age.is_none_or(young))
-    }
-}
 
 /// What the browser holds of a flow: its name in forms, its owner in a cookie.
 #[derive(Clone, Copy, Debug)]

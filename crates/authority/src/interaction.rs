@@ -2,17 +2,18 @@
 //! worked out anew from the flow and the session, so no step can be skipped by calling a later one;
 //! the flow is consumed by the decision, once (RFC 6749 §4.1.2).
 
-use domain::scope::{Context, PlainScope, ScopeSet};
+use domain::scope::{PlainScope, ScopeSet};
 use domain::{
-    Client, Duration, FhirId, Grant, GrantId, Kind, LaunchContext, Outcome, Phi, Reject, Timestamp,
+    Duration, FhirId, Grant, GrantId, Kind, LaunchContext, Outcome, Phi, Reject, Timestamp,
 };
-use identity::{Attempt, Caller, Fault, Refusal, SESSION_SECS, SignedIn};
-use keys::opaque::{Opaque, OpaqueKind, TokenHash};
+use identity::{Attempt, Caller, Fault, Refusal, SESSION_SECS};
+use keys::opaque::{Opaque, OpaqueKind};
 use ledger::{Body, Entry};
 use store::NewCode;
 
-use crate::authorize::{AuthorizeRefusal, Flow, FlowRef, ReturnAddress};
+use crate::authorize::{AuthorizeRefusal, FlowRef};
 use crate::consent::{self, ConsentItem, Decision};
+use crate::present::{Loaded, Present, needs_patient, return_target};
 use crate::{Authority, Settings};
 
 /// What the person is asked next.
@@ -65,59 +66,6 @@ pub struct ConsentStep {
     pub patient: Option<(Phi<String>, bool)>,
     /// The choices.
     pub items: Vec<ConsentItem>,
-}
-
-/// Flow, client, person and scopes as they are at this moment.
-struct Present {
-    hashes: (TokenHash, TokenHash),
-    flow: Flow,
-    client: Client,
-    signed_in: SignedIn,
-    scopes: ScopeSet,
-}
-
-impl Present {
-    fn address(&self) -> ReturnAddress<'_> {
-        ReturnAddress { redirect_uri: &self.flow.redirect_uri, state: self.flow.state.as_deref() }
-    }
-
-    fn needs_patient(&self) -> bool {
-        needs_patient(&self.scopes)
-    }
-
-    /// The patient in context: the picked one, or the only one there is.
-    fn patient(&self) -> Option<FhirId> {
-        let person = &self.signed_in.person;
-        let picked = self.flow.patient.clone().filter(|patient| person.may_reach(patient));
-        picked.or_else(|| {
-            let mut all = person.patients();
-            let only = all.next().cloned();
-            if all.next().is_none() { only } else { None }
-        })
-    }
-
-    fn body(&self, caller: &Caller) -> Body {
-        Body {
-            client: Some(self.client.id().clone()),
-            subject: Some(self.signed_in.person.id.to_string()),
-            session: Some(self.signed_in.session.clone()),
-            ..caller.body()
-        }
-    }
-
-    fn name_of(&self, patient: &FhirId) -> (Phi<String>, bool) {
-        let person = &self.signed_in.person;
-        let other = person.acts_for.iter().find(|(id, _)| id == patient);
-        match other {
-            Some((_, name)) => (name.clone(), false),
-            None => (person.display_name.clone(), true),
-        }
-    }
-}
-
-enum Loaded {
-    Present(Box<Present>),
-    SignedOut { client: Box<Client>, return_target: String },
 }
 
 impl Authority {
@@ -221,41 +169,6 @@ impl Authority {
         self.update(&present.hashes, &present.flow, caller).await
     }
 
-    /// Keeps whom the consent page was shown to, and about whom.
-    async fn remember_shown(
-        &self,
-        present: &Present,
-        patient: Option<FhirId>,
-        caller: &Caller,
-    ) -> Result<(), AuthorizeRefusal> {
-        let shown = Some((present.signed_in.person.id.clone(), patient));
-        if present.flow.shown == shown {
-            return Ok(());
-        }
-        if present.flow.shown.is_some() {
-            let body = present.body(caller);
-            let kind = Kind::AuthorizationRequested;
-            return Err(self.refuse_with(kind, Reject::FlowUnknown, body).await.into());
-        }
-        let flow = Flow { shown, ..present.flow.clone() };
-        self.update(&present.hashes, &flow, caller).await
-    }
-
-    async fn update(
-        &self,
-        (id, browser): &(TokenHash, TokenHash),
-        flow: &Flow,
-        caller: &Caller,
-    ) -> Result<(), AuthorizeRefusal> {
-        let bytes = serde_json::to_vec(flow).map_err(|_| Fault::Store)?;
-        if self.parts.store.update_flow(id, browser, &bytes, self.parts.clock.now()).await? {
-            Ok(())
-        } else {
-            let kind = Kind::AuthorizationRequested;
-            Err(self.refuse(caller, kind, Reject::FlowUnknown).await.into())
-        }
-    }
-
     /// Carries a decision out: the flow is consumed, the grant and its code are made, the record is
     /// durable; only then the browser is sent back with the code.
     ///
@@ -348,11 +261,6 @@ impl Authority {
         Ok(self.redirect(&present.address(), &[("code", code.expose())]))
     }
 
-    async fn consume(&self, present: &Present, now: Timestamp) -> Result<bool, Fault> {
-        let (id, browser) = &present.hashes;
-        Ok(self.parts.store.consume_flow(id, browser, now).await?.is_some())
-    }
-
     /// Ends a flow with an error that its client is told.
     async fn finish_refused(
         &self,
@@ -369,70 +277,6 @@ impl Authority {
             Err(fault) => AuthorizeRefusal::Fault(fault),
         }
     }
-
-    async fn flow(
-        &self,
-        reference: FlowRef<'_>,
-        caller: &Caller,
-    ) -> Result<(Flow, (TokenHash, TokenHash)), Refusal> {
-        let parts = &self.parts;
-        let id = Opaque::parse(OpaqueKind::Flow, reference.flow);
-        let browser = Opaque::parse(OpaqueKind::Browser, reference.browser);
-        let found = match (id, browser) {
-            (Some(id), Some(browser)) => {
-                let hashes = (parts.hash_key.hash(&id), parts.hash_key.hash(&browser));
-                let now = parts.clock.now();
-                parts.store.flow(&hashes.0, &hashes.1, now).await?.map(|bytes| (bytes, hashes))
-            }
-            _ => None,
-        };
-        let Some((bytes, hashes)) = found else {
-            return Err(self
-                .refuse(caller, Kind::AuthorizationRequested, Reject::FlowUnknown)
-                .await);
-        };
-        let flow = serde_json::from_slice(&bytes).map_err(|_| Fault::Store)?;
-        Ok((flow, hashes))
-    }
-
-    async fn load(
-        &self,
-        reference: FlowRef<'_>,
-        session: Option<&str>,
-        caller: &Caller,
-    ) -> Result<Loaded, AuthorizeRefusal> {
-        let (flow, hashes) = self.flow(reference, caller).await?;
-        let client = self.parts.store.client(&flow.client).await?;
-        // The client may have been disabled, or lost the URI, while its person was reading.
-        let client =
-            client.filter(|c| c.disabled.is_none() && c.redirect_uri(&flow.redirect_uri).is_some());
-        let Some(client) = client else {
-            let kind = Kind::AuthorizationRequested;
-            return Err(self.refuse(caller, kind, Reject::ClientUnknown).await.into());
-        };
-        let now = self.parts.clock.now();
-        let signed_in = match session {
-            Some(secret) => self.parts.identity.session(secret, now).await?,
-            None => None,
-        };
-        let Some(signed_in) = signed_in.filter(|signed_in| flow.accepts(signed_in, now)) else {
-            let return_target = return_target(&flow.redirect_uri);
-            return Ok(Loaded::SignedOut { client: Box::new(client), return_target });
-        };
-        if flow.shown.as_ref().is_some_and(|(person, _)| *person != signed_in.person.id) {
-            // What one person was asked is for nobody else to answer.
-            let kind = Kind::AuthorizationRequested;
-            return Err(self.refuse(caller, kind, Reject::FlowUnknown).await.into());
-        }
-        let scopes =
-            consent::entitled(&signed_in.person, &flow.scopes.narrow(&client.draft.scopes));
-        Ok(Loaded::Present(Box::new(Present { hashes, flow, client, signed_in, scopes })))
-    }
-}
-
-/// Whether scopes are about one patient.
-fn needs_patient(scopes: &ScopeSet) -> bool {
-    scopes.has_context(Context::Patient) || scopes.has(PlainScope::LaunchPatient)
 }
 
 /// When a grant ends: as the person chose; online access no later than the sign-in it rests on.
@@ -445,28 +289,9 @@ fn ends(scopes: &ScopeSet, duration: Duration, auth_time: Timestamp, now: Timest
     }
 }
 
-/// What `form-action` must name besides ourselves, since Chromium applies it to redirects: an
-/// origin, or a private-use scheme (`oauth.md` rule 27).
-fn return_target(redirect_uri: &str) -> String {
-    let (scheme, rest) = redirect_uri.split_once(':').unwrap_or((redirect_uri, ""));
-    match rest.strip_prefix("//") {
-        Some(rest) if scheme.starts_with("http") => {
-            let host = rest.split(['/', '?']).next().unwrap_or_default();
-            format!("{scheme}://{host}")
-        }
-        _ => format!("{scheme}:"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_return_target_is_origin_or_scheme() {
-        assert_eq!(return_target("https://app.example:8443/cb?x=1"), "https://app.example:8443");
-        assert_eq!(return_target("com.example.app:/cb"), "com.example.app:");
-    }
 
     #[test]
     fn online_access_ends_with_the_sign_in() {

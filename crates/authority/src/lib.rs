@@ -5,7 +5,7 @@
 //! | module | rules of |
 //! |---|---|
 //! | `authorize` | RFC 6749 §4.1.1, RFC 7636, RFC 9207, SMART App Launch 2.2 |
-//! | `interaction`, `consent` | sign-in, patient picker and consent between request and code |
+//! | `interaction`, `present`, `consent` | sign-in, patient picker and consent between request and code |
 //! | `client_authentication` | RFC 6749 §2.3, RFC 7523 |
 //! | `token` and one module per grant | RFC 6749 §4 to §6 |
 //! | `mint` | RFC 9068, OpenID Connect Core §2 |
@@ -23,6 +23,7 @@ pub mod metadata;
 mod mint;
 mod parameters;
 mod password;
+mod present;
 mod refresh;
 mod refusal;
 mod registrar;

@@ -1,9 +1,11 @@
 //! Client credentials: attack S4.
 
-use domain::{Kind, Outcome, Reject};
+use authority::PresentedCredentials;
+use domain::{ClientAuthentication, GrantType, Kind, Outcome, Reject, Secret};
+use keys::opaque::{Opaque, OpaqueKind};
 
 use crate::app::{Form, text};
-use crate::world::{FHIR, ISSUER, World, claims};
+use crate::world::{FHIR, ISSUER, World, claims, draft};
 
 const KIND: Kind = Kind::TokenRefused;
 
@@ -58,6 +60,19 @@ async fn a_shared_secret_opens_no_records() {
         let attempt = world.token("batch", &machine(scope));
         world.refuses(KIND, Reject::ScopeUnregistered, attempt).await;
     }
+    // Not even if a registration says so, which none of ours can.
+    let secret = Opaque::generate(OpaqueKind::ClientSecret, &*world.parts.random).unwrap();
+    let hash = world.parts.hash_key.hash(&secret).to_string();
+    let authentication = ClientAuthentication::Secret { hash };
+    let grants = [GrantType::ClientCredentials];
+    let planted = draft("planted", authentication, &grants, "system/Patient.rs");
+    assert!(world.store.insert_client(&planted, world.now()).await.unwrap());
+    let credentials = PresentedCredentials::Secret {
+        id: "planted".into(),
+        secret: Secret::new(secret.expose().to_owned()),
+    };
+    let attempt = world.token_as(Ok(credentials), &machine("system/Patient.rs"));
+    world.refuses(KIND, Reject::ScopeUnregistered, attempt).await;
 }
 
 #[tokio::test]

@@ -80,6 +80,12 @@ impl ResourceScope {
             && self.filters.iter().all(|f| other.filters.contains(f))
     }
 
+    /// Whether everything `other` names is named by `self` with fewer filters.
+    fn names_more_than(&self, other: &Self) -> bool {
+        self.filters.len() < other.filters.len()
+            && self.filters.iter().all(|f| other.filters.contains(f))
+    }
+
     /// What both reach, or nothing.
     fn meet(&self, other: &Self) -> Option<Self> {
         if self.context != other.context || self.resource_type != other.resource_type {

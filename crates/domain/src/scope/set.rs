@@ -1,5 +1,6 @@
-//! A set of scopes in normal form: no member covers another, members that differ only in their
-//! permissions are one, and printing is in one order. Equal sets are equal values.
+//! A set of scopes in normal form: no member is covered by the others, each says all that may be done
+//! with what it names, and printing is in one order. Sets that grant the same
+//! differ at most in how their members are spelled.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,7 +94,7 @@ impl ScopeSet {
     }
 
     /// Every member, in print order.
-    pub fn iter(&self) -> impl Iterator<Item = &Scope> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Scope> {
         self.0.iter()
     }
 
@@ -151,18 +152,26 @@ impl FromIterator<Scope> for ScopeSet {
                 resource_type,
                 filters,
                 permissions,
-                spelling: spelling.fitting(permissions),
+                spelling,
             })
             .collect();
-        // What another member reaches as well needs no saying.
-        let needed: Vec<_> = resources
-            .iter()
-            .enumerate()
-            .filter(|(i, scope)| {
-                !resources.iter().enumerate().any(|(j, other)| *i != j && other.covers(scope))
+        // A member says all that may be done with what it names, also what a wider member of the same
+        // type permits; it stays only if it permits more than those. That depends on nothing but what
+        // the set grants, so sets that grant the same are the same value.
+        let alike = |a: &ResourceScope, b: &ResourceScope| {
+            (a.context, a.resource_type) == (b.context, b.resource_type)
+        };
+        let needed = resources.chunk_by(alike).flat_map(|group| {
+            group.iter().filter_map(|scope| {
+                let wider = group.iter().filter(|other| other.names_more_than(scope));
+                let below = wider.fold(Permissions::NONE, |sum, o| sum.union(o.permissions));
+                let permissions = scope.permissions.union(below);
+                let spelling = scope.spelling.fitting(permissions);
+                (permissions != below).then(|| {
+                    Scope::Resource(ResourceScope { permissions, spelling, ..scope.clone() })
+                })
             })
-            .map(|(_, scope)| Scope::Resource(scope.clone()))
-            .collect();
+        });
         plain.sort();
         plain.dedup();
         plain.extend(needed);

@@ -56,6 +56,15 @@ fn any_set() -> impl Strategy<Value = ScopeSet> {
     proptest::collection::vec(any_scope(), 0..6).prop_map(|scopes| scopes.into_iter().collect())
 }
 
+/// The same set with every member spelled in the letters of SMART 2.
+fn respelled(set: &ScopeSet) -> ScopeSet {
+    let scopes = set.iter().cloned().map(|scope| match scope {
+        Scope::Resource(r) => Scope::Resource(ResourceScope { spelling: Spelling::V2, ..r }),
+        plain => plain,
+    });
+    scopes.collect()
+}
+
 proptest! {
     #[test]
     fn a_printed_scope_reads_back_as_itself(scope in any_scope()) {
@@ -94,8 +103,27 @@ proptest! {
     #[test]
     fn narrowing_is_idempotent(a in any_set(), b in any_set()) {
         prop_assert_eq!(a.narrow(&a), a.clone());
+        // The spelling is the asker's; what is granted does not change.
         let met = a.narrow(&b);
-        prop_assert_eq!(met.narrow(&b), met);
+        prop_assert_eq!(respelled(&met.narrow(&b)), respelled(&met));
+    }
+
+    #[test]
+    fn sets_that_grant_the_same_are_the_same_value(a in any_set(), b in any_set()) {
+        if a.covers(&b) && b.covers(&a) {
+            prop_assert_eq!(respelled(&a), respelled(&b));
+        }
+        // Whatever order and cut they were put together in.
+        let apart = a.iter().rev().flat_map(|scope| match scope {
+            Scope::Resource(r) => "cruds"
+                .chars()
+                .filter_map(|letter| Permissions::parse_v2(&letter.to_string()))
+                .filter(|one| r.permissions.contains(*one))
+                .map(|permissions| Scope::Resource(ResourceScope { permissions, ..r.clone() }))
+                .collect(),
+            Scope::Plain(_) => vec![scope.clone()],
+        });
+        prop_assert_eq!(apart.collect::<ScopeSet>(), a);
     }
 
     #[test]
@@ -122,6 +150,18 @@ fn a_granular_scope_is_narrower_than_its_type() {
     assert!(all.covers(&labs));
     assert!(!labs.covers(&all));
     assert_eq!(all.narrow(&labs), labs);
+}
+
+#[test]
+fn a_member_says_all_that_may_be_done_with_what_it_names() {
+    let both = set("patient/Observation.r patient/Observation.s?category=s|laboratory");
+    assert_eq!(
+        both.to_string(),
+        "patient/Observation.r patient/Observation.rs?category=s|laboratory"
+    );
+    assert_eq!(both.narrow(&both), both);
+    let one = set("patient/Observation.rs patient/Observation.r?category=s|laboratory");
+    assert_eq!(one.to_string(), "patient/Observation.rs");
 }
 
 #[test]
