@@ -54,15 +54,51 @@ impl Process {
     }
 }
 
-/// Keeps the calling process's main thread, and what it starts from now on, on these cores.
-/// Only for a process with a single thread.
-pub(crate) fn pin(cores: &str) -> Outcome<()> {
+/// Who runs where. Only for a process with a single thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Cores {
+    /// All but the first; `None` where there is only one.
+    others: Option<String>,
+}
+
+impl Cores {
+    /// Those of this machine.
+    pub(crate) fn of_machine() -> Self {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { others: (count > 1).then(|| format!("1-{}", count - 1)) }
+    }
+
+    /// Whether servers have a core of their own.
+    pub(crate) const fn are_apart(&self) -> bool {
+        self.others.is_some()
+    }
+
+    /// This process, and what it starts from now on, runs where the servers do.
+    pub(crate) fn with_servers(&self) -> Outcome<()> {
+        self.others.as_ref().map_or(Ok(()), |_| pin("0"))
+    }
+
+    /// The same, where the load runs.
+    pub(crate) fn with_load(&self) -> Outcome<()> {
+        self.others.as_deref().map_or(Ok(()), pin)
+    }
+}
+
+fn pin(cores: &str) -> Outcome<()> {
     let own = std::process::id().to_string();
     let output = Command::new("taskset").args(["-cp", cores, &own]).output()?;
     if output.status.success() {
         return Ok(());
     }
     Err(format!("taskset -cp {cores}: {}", String::from_utf8_lossy(&output.stderr)).into())
+}
+
+/// Puts the calling process's main thread, and what it starts from now on, before other people's
+/// work; whether the system let it.
+pub(crate) fn go_first() -> bool {
+    let own = std::process::id().to_string();
+    let output = Command::new("renice").args(["-n", "-10", "-p", &own]).output();
+    output.is_ok_and(|output| output.status.success())
 }
 
 /// Time that all cores were busy, and time that the host took away, since the machine started.

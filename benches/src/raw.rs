@@ -22,33 +22,41 @@ const MESSAGE: [u8; 512] = [0x61; 512];
 /// How much is appended before each sync.
 const BLOCK: [u8; 4096] = [0x62; 4096];
 
-/// Rates per second of one round.
+/// What one core can do in a second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Raw {
     /// ES256 signatures, by the product's own `keys`.
     pub(crate) sign: f64,
     /// ES256 verifications, by the library below it.
     pub(crate) verify: f64,
-    /// 4 KiB append + fdatasync, one at a time.
-    pub(crate) sync: f64,
 }
 
-/// Measures for `duration` each, the disk in `folder`.
-pub(crate) fn measure(folder: &Path, duration: Duration) -> Outcome<Raw> {
+/// Measures for `duration` each.
+pub(crate) fn measure(duration: Duration) -> Outcome<Raw> {
     let key = SigningKey::generate(Algorithm::Es256)?;
     let sign = rate(duration, || Ok(key.sign(&MESSAGE).map(drop)?))?;
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
     let signature = pair.sign(&SystemRandom::new(), &MESSAGE)?;
     let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref());
     let verify = rate(duration, || Ok(public.verify(&MESSAGE, signature.as_ref())?))?;
+    Ok(Raw { sign, verify })
+}
+
+/// The microseconds that each 4 KiB append + fdatasync took, one at a time for `duration`, on the
+/// disk of `folder`.
+pub(crate) fn syncs(folder: &Path, duration: Duration) -> Outcome<Vec<f64>> {
     let path = folder.join("sync-probe");
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-    let sync = rate(duration, || {
+    let begun = Instant::now();
+    let mut each = Vec::new();
+    while begun.elapsed() < duration {
+        let before = Instant::now();
         file.write_all(&BLOCK)?;
-        Ok(rustix::fs::fdatasync(file.as_fd())?)
-    })?;
+        rustix::fs::fdatasync(file.as_fd())?;
+        each.push(before.elapsed().as_secs_f64() * 1e6);
+    }
     std::fs::remove_file(&path)?;
-    Ok(Raw { sign, verify, sync })
+    Ok(each)
 }
 
 fn rate(duration: Duration, mut work: impl FnMut() -> Outcome<()>) -> Outcome<f64> {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::forms::{self, Backend};
 use crate::load::{self, Load, Measured, float};
-use crate::machine::{self, Clockwork, Facts, Process};
+use crate::machine::{self, Clockwork, Cores, Facts, Process};
 use crate::peers::{self, Nginx, Started};
 use crate::raw::{self, Raw};
 use crate::{Options, Outcome, repository};
@@ -56,6 +56,8 @@ pub(crate) struct Results {
     /// Client credentials, refresh.
     pub(crate) grants: [Grant; 2],
     pub(crate) raw: Vec<Raw>,
+    /// Microseconds of each raw sync around the load on one connection, round by round.
+    pub(crate) syncs: Vec<Vec<f64>>,
     /// Milliseconds from the start of the process to its line of JSON, on existing data.
     pub(crate) starts: Vec<f64>,
     /// MiB resident a second after such a start.
@@ -72,6 +74,8 @@ pub(crate) struct Results {
     pub(crate) stolen: f64,
     /// Whether the servers had a core of their own.
     pub(crate) pinned: bool,
+    /// Whether everything ran before other people's work (nice −10).
+    pub(crate) first: bool,
     pub(crate) took: Duration,
 }
 
@@ -81,6 +85,7 @@ pub(crate) fn all(options: &Options, binary: &Path) -> Outcome<Results> {
     wait_until_quiet(options.wait)?;
     let load_before = machine::load_average();
     let facts = Facts::gather(&std::env::temp_dir(), &repository());
+    let first = machine::go_first();
     let mut bench = Bench::start(options.duration)?;
     let ours = bench.processes()?;
     let (clock, own) = (Instant::now(), usage(&ours)?);
@@ -89,13 +94,20 @@ pub(crate) fn all(options: &Options, binary: &Path) -> Outcome<Results> {
     let mut pairs = bench.pairs();
     let mut grants = bench.grants();
     bench.warm_up(&pairs)?;
-    let mut raw = Vec::new();
+    let (mut raw, mut syncs) = (Vec::new(), Vec::new());
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
-        raw.push(raw::measure(&bench.demo.data(), Duration::from_millis(500))?);
+        raw.push(raw::measure(Duration::from_millis(500))?);
         let authorization = format!("Bearer {}", bench.fresh_token()?);
         for (pair, case) in pairs.iter_mut().zip(CASES) {
+            // A disk that hosts share changes within seconds: it is asked right before and after.
+            let alone = case.connections == 1;
+            let mut sync = if alone { bench.syncs()? } else { Vec::new() };
             bench.pair(pair, case, &authorization, round % 2 == 0)?;
+            if alone {
+                sync.extend(bench.syncs()?);
+                syncs.push(sync);
+            }
         }
         for grant in &mut grants {
             bench.grant(grant)?;
@@ -108,13 +120,14 @@ pub(crate) fn all(options: &Options, binary: &Path) -> Outcome<Results> {
     let others = (after.busy - before.busy).saturating_sub(tracked).as_secs_f64() / passed;
     let stolen = (after.stolen - before.stolen).as_secs_f64() / passed;
     let peak = Process(bench.demo.ready.pid).memory("VmHWM")?;
-    let pinned = bench.pinned;
+    let pinned = bench.cores.are_apart();
     let (starts, idle) = bench.restarts(binary)?;
     Ok(Results {
         facts,
         pairs,
         grants,
         raw,
+        syncs,
         starts,
         idle,
         peak,
@@ -123,6 +136,7 @@ pub(crate) fn all(options: &Options, binary: &Path) -> Outcome<Results> {
         others,
         stolen,
         pinned,
+        first,
         took: begun.elapsed(),
     })
 }
@@ -156,27 +170,23 @@ struct Bench {
     duration: Duration,
     /// How many forms the next round of client credentials needs at most.
     forms: u64,
-    pinned: bool,
+    cores: Cores,
 }
 
 impl Bench {
     fn start(duration: Duration) -> Outcome<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let pinned = cores > 1;
-        let rest = if cores > 2 { format!("1-{}", cores - 1) } else { "1".to_owned() };
-        let on = |cores: &str| if pinned { machine::pin(cores) } else { Ok(()) };
-
-        on(&rest)?;
+        let cores = Cores::of_machine();
+        cores.with_load()?;
         let (sample, upstream) = peers::start_sample()?;
         let ids: Vec<String> =
             sample_fhir::demo_patients().iter().map(|patient| patient.id.to_owned()).collect();
-        on("0")?;
+        cores.with_servers()?;
         let folder = tempfile::tempdir()?;
         let demo = Demo::before(&upstream, &ids);
         peers::note(Process(demo.ready.pid));
         let tls = demo.ready.ca_file.parent().ok_or("the demo's certificate has no folder")?;
         let nginx = Nginx::start(folder.path(), tls, &upstream)?;
-        on(&rest)?;
+        cores.with_load()?;
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let app = App::of(&demo, "demo-confidential");
@@ -196,7 +206,7 @@ impl Bench {
             runtime,
             folder,
             duration,
-            pinned,
+            cores,
         })
     }
 
@@ -264,6 +274,14 @@ impl Bench {
         })
     }
 
+    /// Where the server runs: a sync ends when its thread is given a core.
+    fn syncs(&self) -> Outcome<Vec<f64>> {
+        self.cores.with_servers()?;
+        let syncs = raw::syncs(&self.demo.data(), Duration::from_millis(250));
+        self.cores.with_load()?;
+        syncs
+    }
+
     /// A second of everything, which does not count.
     fn warm_up(&mut self, pairs: &[Pair; 3]) -> Outcome<()> {
         let authorization = format!("Bearer {}", self.fresh_token()?);
@@ -313,9 +331,7 @@ impl Bench {
         self.demo.stop();
         peers::forget(Process(self.demo.ready.pid));
         let port = url::Url::parse(&self.demo.ready.issuer)?.port().ok_or("no port")?;
-        if self.pinned {
-            machine::pin("0")?;
-        }
+        self.cores.with_servers()?;
         let mut times = Vec::new();
         let mut idle = 0.0;
         for _ in 0..STARTS {
