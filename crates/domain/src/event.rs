@@ -77,10 +77,34 @@ kinds! {
     PhiIntent = 34, "phi.intent";
     /// What became of a forwarded change.
     PhiOutcome = 35, "phi.outcome";
+    /// A record was opened in an emergency, beyond what was granted before.
+    BreakGlass = 36, "phi.break_glass";
     /// A client, person or setting was changed by an administrator.
     AdminChange = 48, "admin.change";
-    /// The ledger was read.
+    /// The ledger was read or searched, or a record of it was shown.
     LedgerRead = 49, "ledger.read";
+    /// The rules by which both engines decide were changed.
+    PolicyChange = 50, "policy.change";
+    /// A report was made of the ledger.
+    ReportRun = 51, "report.run";
+    /// Records left the ledger in another form.
+    LedgerExported = 52, "ledger.exported";
+    /// Witnesses began, stopped or resumed to vouch for the ledger.
+    LedgerWitnessed = 53, "ledger.witnessed";
+    /// A closed segment was copied to locked storage.
+    LedgerArchived = 54, "ledger.archived";
+    /// A segment was brought back from the locked copy.
+    LedgerRepaired = 55, "ledger.repaired";
+    /// Records were put under a legal hold.
+    HoldPlaced = 56, "hold.placed";
+    /// A legal hold was lifted.
+    HoldReleased = 57, "hold.released";
+    /// A month's sealing key was destroyed, after its retention.
+    LedgerShredded = 58, "ledger.shredded";
+    /// A backup was made.
+    BackupMade = 59, "backup.made";
+    /// A backup was restored; a new stream goes on.
+    BackupRestored = 60, "backup.restored";
 }
 
 /// How it ended. The code is the record's `outcome`: 0 is success, every other is a [`Reject`]'s.

@@ -114,6 +114,22 @@ body! {
     25 certificate: Option<String>;
     /// The record this one ends or answers, by sequence number (an outcome names its intent).
     26 refers_to: Option<u64>;
+    /// A calendar month of the log, as `yyyymm`.
+    27 period: Option<u32>;
+    /// A segment of the log, by number.
+    28 segment: Option<u32>;
+    /// The name of a copy in locked storage.
+    29 object: Option<String>;
+    /// The version of that copy, as the storage named it.
+    30 version_id: Option<String>;
+    /// The second person, where one alone may not.
+    31 approved_by: Option<String>;
+    /// A legal hold, by its id.
+    32 hold: Option<String>;
+    /// The signed note of the stream that this one follows.
+    33 predecessor: Option<String>;
+    /// The role in which somebody acted.
+    34 role: Option<String>;
 }
 
 impl fmt::Debug for Body {
@@ -299,6 +315,14 @@ mod tests {
             part: Some((1, 2)),
             certificate: Some("note\n".into()),
             refers_to: Some(3),
+            period: Some(202_611),
+            segment: Some(4),
+            object: Some("segment-4".into()),
+            version_id: Some("v1".into()),
+            approved_by: Some("p_ben".into()),
+            hold: Some("h_1".into()),
+            predecessor: Some("note\n".into()),
+            role: Some("privacy_officer".into()),
         }
     }
 

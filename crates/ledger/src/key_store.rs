@@ -19,6 +19,7 @@ use crate::calendar::day_text;
 use crate::files;
 use crate::format::{BatchHeader, TOKEN_LEN};
 use crate::note::VerifierKey;
+use crate::trouble::Trouble;
 
 const STABLE: &str = "stable.key";
 const STABLE_PUBLIC: &str = "stable.vkey";
@@ -46,6 +47,17 @@ pub enum KeyStoreError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl KeyStoreError {
+    /// Which trouble it is.
+    pub const fn trouble(&self) -> Trouble {
+        match self {
+            Self::File(_) => Trouble::KeyMissing,
+            Self::Unwrap(_) | Self::Fault(_) => Trouble::KeyDoesNotOpen,
+            Self::Io { .. } => Trouble::NotWritable,
+        }
+    }
 }
 
 /// Where a stream's keys are kept.

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::body::Body;
 use crate::calendar::{day_of, period_of};
 use crate::chain::{day_key, genesis};
-use crate::entry::{Entry, prepare};
+use crate::entry::{Entry, Prepared, prepare, prepare_open};
 use crate::files::{self, Disk, SystemDisk};
 use crate::key_store::{KeyStore, TokenCache};
 use crate::note::{self, Checkpoint, DayCertificate, VerifierKey};
@@ -87,6 +87,9 @@ pub enum LedgerFault {
     /// It was closed.
     #[error("the ledger is closed")]
     Closed,
+    /// It waits for its outside copies, as it was told to.
+    #[error("the ledger waits for its witnesses or its locked copy")]
+    Suspended,
     /// The record is larger than a record can be.
     #[error("the record is too large")]
     TooLarge,
@@ -196,11 +199,55 @@ impl Ledger {
         if records.is_empty() {
             return Ok(Vec::new());
         }
+        if self.suspended().is_some() {
+            return Err(LedgerFault::Suspended);
+        }
+        self.offer(records, firsts).await
+    }
+
+    async fn offer(
+        &self,
+        records: Vec<Prepared>,
+        firsts: Vec<u32>,
+    ) -> Result<Vec<Position>, LedgerFault> {
         let room = Arc::clone(&self.room).acquire_owned().await;
         let permit = room.map_err(|_| LedgerFault::Closed)?;
         let (reply, answer) = oneshot::channel();
         self.send(Message::Append { records, firsts, reply, permit })?;
         answer.await.map_err(|_| self.gone())?
+    }
+
+    /// Records something of the log's own, readable without the key to the PHI: what an auditor must
+    /// know to judge the log (copies, holds, shredding). The body names no person and no patient.
+    ///
+    /// # Errors
+    /// [`LedgerFault`]; then it is not recorded.
+    pub async fn append_open(&self, kind: Kind, body: &Body) -> Result<Position, LedgerFault> {
+        let record = prepare_open(kind, body).map_err(|_| LedgerFault::TooLarge)?;
+        let positions = self.offer(vec![record], vec![0]).await?;
+        positions.first().copied().ok_or(LedgerFault::Failed)
+    }
+
+    /// Takes no record until [`Ledger::resume`]: the outside copies lag too far behind.
+    pub fn suspend(&self, reason: &str) {
+        let mut lag = self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        if lag.is_none() {
+            tracing::error!(reason, "the ledger is suspended");
+        }
+        *lag = Some(reason.to_owned());
+    }
+
+    /// Ends a suspension.
+    pub fn resume(&self) {
+        let mut lag = self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        if lag.take().is_some() {
+            tracing::info!("the ledger goes on");
+        }
+    }
+
+    /// Why it is suspended, if it is.
+    pub fn suspended(&self) -> Option<String> {
+        self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Records a refusal. If the ledger is down, the refusal is still given.

@@ -11,6 +11,7 @@ use crate::files;
 use crate::gap::{Gap, GapKind, Place, Weight};
 use crate::key_store::KeyStoreError;
 use crate::note::{Checkpoint, Note, VerifierKey};
+use crate::trouble::Trouble;
 use crate::walk::{SegmentReader, Step};
 
 /// A ledger cannot be opened for writing.
@@ -78,6 +79,23 @@ pub enum OpenError {
         /// Why.
         reason: String,
     },
+}
+
+impl OpenError {
+    /// Which trouble it is.
+    pub const fn trouble(&self) -> Trouble {
+        match self {
+            Self::Io { .. } | Self::Failed { .. } => Trouble::NotWritable,
+            Self::InUse(_) => Trouble::InUse,
+            Self::Keys(error) => error.trouble(),
+            Self::StableKeyMissing(_) => Trouble::KeyMissing,
+            Self::Origin(_) => Trouble::ForeignKey,
+            Self::Corrupt { .. } => Trouble::Corrupt,
+            Self::Rollback { .. } => Trouble::Rollback,
+            Self::Fork { .. } => Trouble::Fork,
+            Self::Checkpoint { .. } => Trouble::CheckpointMissing,
+        }
+    }
 }
 
 pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {

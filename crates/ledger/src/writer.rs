@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub failure: OnceLock<String>,
     /// The latest checkpoint.
     pub checkpoint: Mutex<String>,
+    /// Why no record is taken for now.
+    pub suspended: Mutex<Option<String>>,
 }
 
 /// Something the writer cannot go on after; the text is for the operator and names no PHI.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::{backup, key, ledger_command, restore};
+
 /// An authorization server, a FHIR gateway and a provable ledger for protected health information.
 #[derive(Debug, Parser)]
 #[command(name = "phiward", version, max_term_width = 100)]
@@ -56,13 +58,13 @@ pub(crate) enum Command {
     Grant(Planned),
     /// Signing and sealing keys (not in this version).
     #[command(disable_help_flag = true)]
-    Key(Planned),
+    Key(key::KeyArgs),
     /// Back up database and ledger position (not in this version).
     #[command(disable_help_flag = true)]
-    Backup(Planned),
+    Backup(backup::BackupArgs),
     /// Restore a backup (not in this version).
     #[command(disable_help_flag = true)]
-    Restore(Planned),
+    Restore(restore::RestoreArgs),
 }
 
 /// A planned command takes any arguments, so that it can refuse them all alike.
@@ -189,25 +191,25 @@ pub(crate) enum LedgerCommand {
     },
     /// Search the record (not in this version).
     #[command(disable_help_flag = true)]
-    Search(Planned),
+    Search(ledger_command::search::SearchArgs),
     /// Disclosures, activity, refusals, unused scopes (not in this version).
     #[command(disable_help_flag = true)]
-    Report(Planned),
+    Report(ledger_command::report::ReportArgs),
     /// Export as FHIR AuditEvent or JSON (not in this version).
     #[command(disable_help_flag = true)]
-    Export(Planned),
+    Export(ledger_command::export::ExportArgs),
     /// Repair from the WORM copy (not in this version).
     #[command(disable_help_flag = true)]
-    Repair(Planned),
+    Repair(ledger_command::repair::RepairArgs),
     /// Legal holds (not in this version).
     #[command(disable_help_flag = true)]
-    Hold(Planned),
+    Hold(ledger_command::hold::HoldArgs),
     /// Destroy what is past its retention (not in this version).
     #[command(disable_help_flag = true)]
-    Shred(Planned),
+    Shred(ledger_command::shred::ShredArgs),
     /// Witness other logs (not in this version).
     #[command(disable_help_flag = true)]
-    Witness(Planned),
+    Witness(ledger_command::witness::WitnessArgs),
 }
 
 /// How an administrator's command reaches the server and prints.

@@ -146,7 +146,7 @@ fn ledger(config: &Config) -> Finding {
     let Ok(text) = std::fs::read_to_string(&key) else {
         return found("ledger", State::Doubt, "is not there yet", "it is made at the first start");
     };
-    match ledger::proof::checkpoint(&config.ledger) {
+    match ledger::proof::checkpoint(&config.ledger.dir) {
         Ok(note) => {
             let signed = ledger::note::VerifierKey::parse(text.trim())
                 .ok()

@@ -1,7 +1,9 @@
 //! How a command fails: one line on standard error and an exit code (0 success, 1 the thing checked
-//! does not hold, 2 wrong usage or configuration).
+//! does not hold, 2 wrong usage or configuration, and one for each trouble with the ledger).
 
 use std::process::ExitCode;
+
+use ledger::{OpenError, Trouble};
 
 use crate::config::ConfigError;
 
@@ -21,6 +23,11 @@ impl Failure {
     /// Wrong usage, configuration or surroundings.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { code: 2, message: message.into() }
+    }
+
+    /// A trouble with the ledger, under its own exit code (docs/reference/exit-codes.md).
+    pub(crate) fn trouble(trouble: Trouble, message: impl Into<String>) -> Self {
+        Self { code: trouble.exit_code(), message: message.into() }
     }
 
     /// Something of ours is broken.
@@ -56,5 +63,11 @@ impl Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::usage(error.to_string())
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::trouble(error.trouble(), error.to_string())
     }
 }

@@ -2,6 +2,7 @@
 //! network and files are handed to the rooms that need them.
 
 mod admin;
+mod backup;
 mod cli;
 mod clock;
 mod config;
@@ -9,10 +10,13 @@ mod demo;
 mod doctor;
 mod failure;
 mod init;
+mod key;
 mod keyring;
 mod ledger_command;
+mod ledger_tasks;
 mod lock;
 mod output;
+mod restore;
 mod serve;
 mod system;
 mod telemetry;
@@ -52,9 +56,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Review(_) => planned("review"),
         Command::Drill(_) => planned("drill"),
         Command::Grant(_) => planned("grant"),
-        Command::Key(_) => planned("key"),
-        Command::Backup(_) => planned("backup"),
-        Command::Restore(_) => planned("restore"),
+        Command::Key(args) => key::run(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
     }
 }
 

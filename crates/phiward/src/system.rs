@@ -31,6 +31,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::{self, Keyring};
+use crate::ledger_tasks;
 use crate::lock::DataLock;
 
 /// Expired rows are deleted this often, in small batches.
@@ -166,11 +167,17 @@ impl System {
         let usage = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
         let socket = Socket::open(&self.config.data).map_err(|error| usage(&error))?;
         let reload = reload_on_hangup(self.tls.clone())?;
-        let background = [
+        let mut background = vec![
             tokio::spawn(socket.serve(self.authority.clone())),
             tokio::spawn(reload),
             tokio::spawn(sweep(self.store.clone())),
         ];
+        background.extend(ledger_tasks::start(&ledger_tasks::Context {
+            config: Arc::clone(&self.config),
+            ledger: self.ledger.clone(),
+            store: self.store.clone(),
+            custody: self.custody(),
+        }));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let health = tokio::spawn(serve(
             bound.internal,
@@ -212,15 +219,14 @@ pub(crate) fn ledger_origin(config: &Config) -> String {
 
 fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<Ledger, Failure> {
     let options = LedgerOptions::new(
-        &config.ledger,
+        &config.ledger.dir,
         config.ledger_keys(),
         ledger_origin(config),
         custody,
         Arc::new(SystemClock),
         Arc::new(SystemRandom),
     );
-    let (ledger, opened) =
-        Ledger::open(options).map_err(|error| Failure::usage(error.to_string()))?;
+    let (ledger, opened) = Ledger::open(options)?;
     if opened.recovered.is_some() {
         tracing::warn!("the ledger had a torn tail; it was set aside and recorded");
     }

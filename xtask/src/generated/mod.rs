@@ -1,6 +1,7 @@
 //! The pages of `docs/` that come from the code. A page is a path and a function that writes it;
 //! `--check` fails for each page that is not what its function writes now.
 
+mod exit_codes;
 mod ledger_kinds;
 mod reject_reasons;
 
@@ -13,6 +14,7 @@ use crate::shell::{Failure, root};
 type Page = (&'static str, fn() -> String);
 
 const PAGES: &[Page] = &[
+    ("docs/reference/exit-codes.md", exit_codes::page),
     ("docs/reference/ledger-kinds.md", ledger_kinds::page),
     ("docs/reference/reject-reasons.md", reject_reasons::page),
 ];

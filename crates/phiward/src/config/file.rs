@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::ledger::Ledger;
+
 /// Phiward's configuration.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -60,7 +62,7 @@ pub(super) struct Tls {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FileRef {
-    pub(super) file: PathBuf,
+    pub(crate) file: PathBuf,
 }
 
 /// A text that may be a secret: as it is, or named by the environment variable that holds it.
@@ -95,14 +97,6 @@ pub(super) struct Keys {
     /// The key-encryption key.
     pub(super) kek: FileRef,
     /// Directory of the keys that it wraps.
-    pub(super) dir: PathBuf,
-}
-
-/// The record.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Ledger {
-    /// One directory for each node.
     pub(super) dir: PathBuf,
 }
 

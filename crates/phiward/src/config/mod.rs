@@ -2,6 +2,7 @@
 //! written: `{ file = "…" }` or `{ env = "…" }`. Paths are relative to the file.
 
 mod file;
+mod ledger;
 mod template;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use toml::Spanned;
 
 pub(crate) use file::schema;
 use file::{Empty, File, TextOrEnv};
+pub(crate) use ledger::LedgerConfig;
 pub(crate) use template::Template;
 
 /// A configuration that cannot be used; prints as one line.
@@ -37,7 +39,7 @@ pub(crate) struct Config {
     pub(crate) database: String,
     pub(crate) kek: PathBuf,
     pub(crate) keys_dir: PathBuf,
-    pub(crate) ledger: PathBuf,
+    pub(crate) ledger: LedgerConfig,
     pub(crate) password_exceptions: bool,
     pub(crate) access_token_secs: i64,
     pub(crate) upstream: String,
@@ -161,6 +163,7 @@ impl Config {
                 _ => return Err(wrong("telemetry.format", value.span(), "\"text\" or \"json\"")),
             },
         };
+        let ledger = file.ledger.check(&under, &wrong)?;
         let (Empty {}, Empty {}) = (file.identity, file.limits);
         Ok(Self {
             path: path.to_owned(),
@@ -173,7 +176,7 @@ impl Config {
             database,
             kek: under(&file.keys.kek.file),
             keys_dir: under(&file.keys.dir),
-            ledger: under(&file.ledger.dir),
+            ledger,
             password_exceptions,
             access_token_secs,
             upstream: upstream.get_ref().clone(),

@@ -345,7 +345,7 @@ impl Walk<'_> {
         let config = self.ready.system.config();
         let failed = |error: &dyn std::fmt::Display| Failure::check(error.to_string());
         let custody = self.ready.system.custody();
-        let (dir, keys) = (&config.ledger, config.ledger_keys());
+        let (dir, keys) = (&config.ledger.dir, config.ledger_keys());
         let mut reader = Reader::open(dir, &keys, &ledger_origin(config), 1, Arc::clone(&custody));
         let mut cursor = reader.from_seq(0).map_err(|error| failed(&error))?;
         let mut lines = Vec::new();
@@ -363,7 +363,7 @@ pub(super) fn verify(ready: &Ready, as_json: bool) -> Result<(), Failure> {
     let config = ready.system.config();
     let mut options = VerifyOptions::new(ready.system.ledger().verifier_key().clone());
     options.expectations.push(ready.system.ledger().latest_checkpoint());
-    let report = verify_ledger(&config.ledger, &options, &mut |_| {})
+    let report = verify_ledger(&config.ledger.dir, &options, &mut |_| {})
         .map_err(|error| Failure::check(error.to_string()))?;
     if !as_json {
         output::line("");

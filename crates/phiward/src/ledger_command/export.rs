@@ -1,0 +1,19 @@
+//! `phiward ledger export`: FHIR AuditEvent, JSON, or an ordinary tiled transparency log.
+
+use clap::Args;
+
+use crate::failure::Failure;
+
+/// What it takes.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub(crate) rest: Vec<String>,
+}
+
+/// Runs the command.
+#[allow(clippy::needless_pass_by_value, reason = "as the other commands are called")]
+pub(crate) fn run(args: ExportArgs) -> Result<(), Failure> {
+    let _planned = args.rest;
+    Err(Failure::not_in_this_version("ledger export"))
+}

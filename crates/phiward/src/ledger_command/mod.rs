@@ -1,0 +1,75 @@
+//! `phiward ledger …`: reading and verifying the record, beside a running server or on a copy. One
+//! file for each command; what they share is here.
+
+pub(crate) mod export;
+pub(crate) mod hold;
+mod prove;
+pub(crate) mod repair;
+pub(crate) mod report;
+pub(crate) mod search;
+mod show;
+pub(crate) mod shred;
+mod verify;
+pub(crate) mod witness;
+
+use std::path::{Path, PathBuf};
+
+use ledger::Trouble;
+use ledger::note::VerifierKey;
+
+use crate::cli::{LedgerArg, LedgerCommand};
+use crate::config::Config;
+use crate::failure::Failure;
+
+pub(crate) use verify::print_report;
+
+/// Runs one of the commands.
+pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
+    match command {
+        LedgerCommand::Verify { ledger, expect, allow_unproven } => {
+            verify::run(&ledger, &expect, allow_unproven)
+        }
+        LedgerCommand::Show { ledger, seq, last, follow } => show::run(&ledger, seq, last, follow),
+        LedgerCommand::Checkpoint { ledger } => prove::checkpoint(&ledger),
+        LedgerCommand::Prove { ledger, seq } => prove::inclusion(&ledger, seq),
+        LedgerCommand::Consistency { ledger, old } => prove::consistency(&ledger, &old),
+        LedgerCommand::Search(args) => search::run(args),
+        LedgerCommand::Report(args) => report::run(args),
+        LedgerCommand::Export(args) => export::run(args),
+        LedgerCommand::Repair(args) => repair::run(args),
+        LedgerCommand::Hold(args) => hold::run(args),
+        LedgerCommand::Shred(args) => shred::run(args),
+        LedgerCommand::Witness(args) => witness::run(args),
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Failure {
+    Failure::check(error.to_string())
+}
+
+fn read_file(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+fn dir(ledger: &LedgerArg) -> Result<PathBuf, Failure> {
+    let dir = match &ledger.dir {
+        Some(dir) => dir.clone(),
+        None => Config::read(&ledger.config.config)?.ledger.dir,
+    };
+    if dir.is_dir() {
+        Ok(dir)
+    } else {
+        Err(Failure::trouble(Trouble::NoLedger, format!("{} is not a directory", dir.display())))
+    }
+}
+
+/// The pinned public key: the file named, or the one beside the configured ledger's keys.
+fn public_key(ledger: &LedgerArg) -> Result<VerifierKey, Failure> {
+    let path = match &ledger.key {
+        Some(path) => path.clone(),
+        None => Config::read(&ledger.config.config)?.ledger_keys().join("stable.vkey"),
+    };
+    VerifierKey::parse(read_file(&path)?.trim())
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,10 @@
+//! Sends records to collectors as they are made.
+
+use tokio::task::JoinHandle;
+
+use super::Context;
+
+/// Starts the task, if the configuration asks for it.
+pub(super) fn start(_context: &Context) -> Vec<JoinHandle<()>> {
+    Vec::new()
+}
