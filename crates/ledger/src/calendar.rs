@@ -25,6 +25,17 @@ pub(crate) fn day_text(day: u32) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
+/// The day that [`day_text`] wrote.
+pub(crate) fn day_of_text(text: &str) -> Option<u32> {
+    let mut parts = text.splitn(3, '-');
+    let year: i32 = parts.next()?.parse().ok()?;
+    let month: u8 = parts.next()?.parse().ok()?;
+    let day: u8 = parts.next()?.parse().ok()?;
+    let date = Date::from_calendar_date(year, time::Month::try_from(month).ok()?, day).ok()?;
+    let day = u32::try_from(i64::from(date.to_julian_day()) - EPOCH_JULIAN).ok()?;
+    (day_text(day) == text).then_some(day)
+}
+
 /// Days beyond the calendar (the year 9999) count as its last.
 fn date(day: u32) -> Date {
     i32::try_from(i64::from(day) + EPOCH_JULIAN)
@@ -45,5 +56,11 @@ mod tests {
         assert_eq!(day_text(day_of(leap - 1)), "2024-02-28");
         assert_eq!(period_of(leap + DAY_MS), 202_403);
         assert_eq!(period_of(u64::MAX), 999_912);
+        for day in [0, 1, 19_782, 20_783, 100_000] {
+            assert_eq!(day_of_text(&day_text(day)), Some(day));
+        }
+        for none in ["", "2024-02-30", "2024-2-03", "1969-12-31", "x-y-z", "2024-02-03-04"] {
+            assert_eq!(day_of_text(none), None, "{none}");
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! destroy a month's file is to shred the month; nothing else holds that key.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +15,11 @@ use keys::key_file::{self, KeyFileError};
 use keys::seal::SealKey;
 use keys::{KeyFault, Random};
 
-use crate::calendar::day_text;
+use crate::calendar::{day_of_text, day_text};
 use crate::files;
 use crate::format::{BatchHeader, TOKEN_LEN};
 use crate::note::VerifierKey;
+use crate::rewrap;
 use crate::trouble::Trouble;
 
 const STABLE: &str = "stable.key";
@@ -127,7 +128,7 @@ impl KeyStore {
     ) -> Result<SigningKey, KeyStoreError> {
         let path = self.day_path(day);
         if path.exists() {
-            self.erase(&path)?;
+            erase(&path)?;
         }
         let (key, seed) = SigningKey::generate(random)?;
         self.create(&path, &format!("day key {day}"), seed.expose())?;
@@ -145,23 +146,10 @@ impl KeyStore {
                 && name.ends_with(SUFFIX)
                 && keep.as_ref() != Some(&path)
             {
-                self.erase(&path)?;
+                erase(&path)?;
             }
         }
         Ok(())
-    }
-
-    /// Overwrites, then removes; an old snapshot of the disk may still hold it.
-    fn erase(&self, path: &Path) -> Result<(), KeyStoreError> {
-        let overwrite = || -> io::Result<()> {
-            let mut file = File::options().write(true).open(path)?;
-            let len = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-            file.write_all(&vec![0; len])?;
-            file.sync_all()?;
-            fs::remove_file(path)?;
-            files::sync_dir(&self.dir)
-        };
-        overwrite().map_err(|source| KeyStoreError::Io { path: path.to_owned(), source })
     }
 
     fn period_path(&self, period: u32) -> PathBuf {
@@ -179,6 +167,27 @@ impl KeyStore {
         Ok(PeriodKey::new(Secret::new(key))?)
     }
 
+    /// The periods whose keys there are.
+    pub(crate) fn periods(&self) -> Result<Vec<u32>, KeyStoreError> {
+        let io = |source| KeyStoreError::Io { path: self.dir.clone(), source };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            let digits = name.to_str().and_then(|name| {
+                name.strip_prefix(PERIOD_PREFIX)?.strip_suffix(SUFFIX)
+            });
+            found.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Destroys a month's key; nothing else holds it.
+    pub(crate) fn destroy_period(&self, period: u32) -> Result<(), KeyStoreError> {
+        let path = self.period_path(period);
+        if path.exists() { erase(&path) } else { Ok(()) }
+    }
+
     pub(crate) fn create_period(
         &self,
         period: u32,
@@ -188,6 +197,24 @@ impl KeyStore {
         self.create(&self.period_path(period), &format!("period key {period}"), key.expose())?;
         Ok(PeriodKey::new(key)?)
     }
+}
+
+/// Overwrites, then removes; an old snapshot of the disk may still hold it.
+fn erase(path: &Path) -> Result<(), KeyStoreError> {
+    rewrap::wipe(path).map_err(|source| KeyStoreError::Io { path: path.to_owned(), source })
+}
+
+/// What the key file of this name is wrapped for, in the words of [`KeyStore::purpose`].
+pub(crate) fn purpose_of(name: &str) -> Option<String> {
+    if name == STABLE {
+        return Some("stable key".to_owned());
+    }
+    let stem = name.strip_suffix(SUFFIX)?;
+    if let Some(day) = stem.strip_prefix(DAY_PREFIX).and_then(day_of_text) {
+        return Some(format!("day key {day}"));
+    }
+    let period: u32 = stem.strip_prefix(PERIOD_PREFIX)?.parse().ok()?;
+    (stem == format!("{PERIOD_PREFIX}{period:06}")).then(|| format!("period key {period}"))
 }
 
 /// The sealing key of one stream and calendar month.

@@ -33,6 +33,8 @@ pub struct LedgerOptions {
     pub origin: String,
     /// The stream's number.
     pub stream: u32,
+    /// The last signed note of the stream before, for the first record of this one.
+    pub predecessor: Option<String>,
     /// What wraps the keys.
     pub custody: Arc<dyn Custody>,
     /// Who knows the time.
@@ -52,7 +54,7 @@ pub struct LedgerOptions {
 }
 
 impl LedgerOptions {
-    /// Stream 1, 64 MiB or 15 minutes a segment, a heartbeat a minute, a checkpoint every 5 seconds.
+    /// The stream that the origin names, 64 MiB or 15 minutes a segment, a heartbeat a minute, a checkpoint every 5 seconds.
     pub fn new(
         dir: impl Into<PathBuf>,
         keys_dir: impl Into<PathBuf>,
@@ -61,11 +63,13 @@ impl LedgerOptions {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
+        let origin = origin.into();
         Self {
             dir: dir.into(),
             keys_dir: keys_dir.into(),
-            origin: origin.into(),
-            stream: 1,
+            stream: crate::stream::number(&origin),
+            origin,
+            predecessor: None,
             custody,
             clock,
             random,
@@ -415,7 +419,8 @@ fn first_records(
         let note = note::sign(&certificate.text(), &[(&stable.0, &stable.1)])?;
         writer.state.day = day;
         writer.state.day_key = writer.day.1.public().0;
-        let body = Body { certificate: Some(note), ..Body::default() };
+        let predecessor = writer.options.predecessor.clone();
+        let body = Body { certificate: Some(note), predecessor, ..Body::default() };
         writer.own(Kind::StreamOpened, &body, time)?;
         return writer.checkpoint();
     }

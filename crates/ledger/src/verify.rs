@@ -55,11 +55,12 @@ pub struct VerifyOptions {
 }
 
 impl VerifyOptions {
-    /// Stream 1, no expectations; a minute unsigned, five minutes silent, a tenth of a second torn.
-    pub const fn new(key: VerifierKey) -> Self {
+    /// The key's stream, no expectations; a minute unsigned, five minutes silent, a tenth of a second
+    /// torn.
+    pub fn new(key: VerifierKey) -> Self {
         Self {
+            stream: crate::stream::number(key.name()),
             key,
-            stream: 1,
             expectations: Vec::new(),
             max_unsigned: Duration::from_secs(60),
             max_silence: Duration::from_secs(300),

@@ -5,53 +5,61 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::Secret;
-use keys::custody::{Custody, FileKek};
+use keys::custody::{Custody, Switch};
 use keys::opaque::HashKey;
 use keys::signing::KeyRing;
 use keys::{Random, SystemRandom, hkdf_sha256, key_file, random_bytes};
+use ledger::Trouble;
 use store::{Store, StoreKey};
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::kek;
 
-const ROOT_FILE: &str = "root.key";
-const ROOT: &str = "phiward root key";
+/// The root key's file, and what it is wrapped for.
+pub(crate) const ROOT_FILE: &str = "root.key";
+pub(crate) const ROOT: &str = "phiward root key";
 const SIGNING: &str = "signing keys";
 
 /// The keys of one installation, open.
 pub(crate) struct Keyring {
     pub(crate) custody: Arc<dyn Custody>,
+    /// The same, for going over to another key-encryption key.
+    pub(crate) switch: Arc<Switch>,
     root: Secret<Vec<u8>>,
 }
 
 impl Keyring {
     /// Opens the key-encryption key and the root key; the root key is made on the first start.
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+        let custody = kek::custody(config)?;
         let path = config.keys_dir.join(ROOT_FILE);
         if !path.exists() {
-            let random: Arc<dyn Random> = Arc::new(SystemRandom);
-            let kek = FileKek::open(&config.kek, Arc::clone(&random))
-                .map_err(|error| Failure::usage(error.to_string()))?;
-            make_root(&kek, &*random, &path)?;
+            make_root(&*custody, &SystemRandom, &path)?;
         }
-        Self::open_existing(config)
+        Self::with(config, custody)
     }
 
     /// Opens the keys of an installation that has started before; makes none.
     pub(crate) fn open_existing(config: &Config) -> Result<Self, Failure> {
-        let usage = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-        let kek = FileKek::open(&config.kek, Arc::new(SystemRandom)).map_err(|e| usage(&e))?;
-        let custody: Arc<dyn Custody> = Arc::new(kek);
+        Self::with(config, kek::custody(config)?)
+    }
+
+    fn with(config: &Config, custody: Arc<dyn Custody>) -> Result<Self, Failure> {
         let path = config.keys_dir.join(ROOT_FILE);
-        let wrapped = key_file::read(&path).map_err(|e| usage(&e))?;
+        let wrapped = key_file::read(&path)
+            .map_err(|error| Failure::trouble(Trouble::KeyMissing, error.to_string()))?;
         let root = custody.unwrap(ROOT, wrapped.expose()).map_err(|_| {
-            Failure::usage(format!(
-                "{} was not wrapped by {}; the two belong together",
+            let what = format!(
+                "{} was not wrapped by the key-encryption key of {}; the two belong together: \
+                 bring back the key-encryption key that was in use",
                 path.display(),
-                config.kek.display()
-            ))
+                config.path.display()
+            );
+            Failure::trouble(Trouble::KeyDoesNotOpen, what)
         })?;
-        Ok(Self { custody, root })
+        let switch = Arc::new(Switch::new(custody));
+        Ok(Self { custody: Arc::clone(&switch) as Arc<dyn Custody>, switch, root })
     }
 
     /// The key of one purpose.

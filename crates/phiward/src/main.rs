@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod init;
+mod kek;
 mod key;
 mod keyring;
 mod ledger_command;
