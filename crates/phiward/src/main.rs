@@ -13,6 +13,7 @@ mod init;
 mod kek;
 mod key;
 mod keyring;
+mod ledger_access;
 mod ledger_command;
 mod ledger_tasks;
 mod lock;
