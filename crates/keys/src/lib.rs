@@ -20,6 +20,7 @@ pub mod pkcs11;
 pub mod pkce;
 mod random;
 pub mod seal;
+pub mod sealed_stream;
 pub mod signing;
 
 pub use algorithm::Algorithm;

@@ -59,11 +59,9 @@ pub(crate) enum Command {
     Grant(Planned),
     /// Keys that seal other keys: make one in a token, change to another.
     Key(key::KeyArgs),
-    /// Back up database and ledger position (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Write database, ledger position and configuration to one sealed file.
     Backup(backup::BackupArgs),
-    /// Restore a backup (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Restore a backup; the ledger goes on as a new stream.
     Restore(restore::RestoreArgs),
 }
 

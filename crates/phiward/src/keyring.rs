@@ -18,6 +18,8 @@ use crate::kek;
 
 /// The root key's file, and what it is wrapped for.
 pub(crate) const ROOT_FILE: &str = "root.key";
+/// A file that stands beside the keys while a restore is under way.
+pub(crate) const RESTORING: &str = "restoring";
 pub(crate) const ROOT: &str = "phiward root key";
 const SIGNING: &str = "signing keys";
 
@@ -34,7 +36,7 @@ impl Keyring {
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
         let custody = kek::custody(config)?;
         let path = config.keys_dir.join(ROOT_FILE);
-        if !path.exists() {
+        if !path.exists() && !config.keys_dir.join(RESTORING).exists() {
             make_root(&*custody, &SystemRandom, &path)?;
         }
         Self::with(config, custody)
@@ -46,6 +48,10 @@ impl Keyring {
     }
 
     fn with(config: &Config, custody: Arc<dyn Custody>) -> Result<Self, Failure> {
+        if config.keys_dir.join(RESTORING).exists() {
+            let what = "a restore was cut short; run `phiward restore` with the same backup again";
+            return Err(Failure::usage(format!("{}: {what}", config.keys_dir.display())));
+        }
         let path = config.keys_dir.join(ROOT_FILE);
         let wrapped = key_file::read(&path)
             .map_err(|error| Failure::trouble(Trouble::KeyMissing, error.to_string()))?;
@@ -64,19 +70,28 @@ impl Keyring {
 
     /// The key of one purpose.
     pub(crate) fn derive(&self, purpose: &str) -> Result<Secret<[u8; 32]>, Failure> {
-        let mut key = [0; 32];
-        hkdf_sha256(self.root.expose(), b"phiward root 1", &[purpose.as_bytes()], &mut key)
-            .map_err(|_| Failure::internal())?;
-        Ok(Secret::new(key))
+        derive(self.root.expose(), purpose)
     }
 
     pub(crate) fn store_key(&self) -> Result<StoreKey, Failure> {
-        StoreKey::from_slice(self.derive("store")?.expose()).map_err(|_| Failure::internal())
+        store_key(self.root.expose())
     }
 
     pub(crate) fn hash_key(&self) -> Result<HashKey, Failure> {
         Ok(HashKey::new(self.derive("token hash")?))
     }
+}
+
+fn derive(root: &[u8], purpose: &str) -> Result<Secret<[u8; 32]>, Failure> {
+    let mut key = [0; 32];
+    hkdf_sha256(root, b"phiward root 1", &[purpose.as_bytes()], &mut key)
+        .map_err(|_| Failure::internal())?;
+    Ok(Secret::new(key))
+}
+
+/// The store's key that belongs to a root key.
+pub(crate) fn store_key(root: &[u8]) -> Result<StoreKey, Failure> {
+    StoreKey::from_slice(derive(root, "store")?.expose()).map_err(|_| Failure::internal())
 }
 
 fn make_root(custody: &dyn Custody, random: &dyn Random, path: &Path) -> Result<(), Failure> {
