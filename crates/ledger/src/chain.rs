@@ -9,7 +9,7 @@ use keys::ed25519::VerifyingKey;
 use crate::body::Body;
 use crate::calendar::{day_of, day_text, period_of};
 use crate::format::{Batch, Leaf, SegmentHeader, VERSION_OPEN};
-use crate::gap::{Gap, GapKind, Place};
+use crate::gap::{Gap, GapKind, Place, Weight};
 use crate::note::{DayCertificate, Note, VerifierKey};
 use crate::tree::{Frontier, Hash, leaf_hash};
 
@@ -31,6 +31,12 @@ pub(crate) const fn genesis(stream: u32) -> State {
     }
 }
 
+/// What the first heartbeat of a process says.
+pub(crate) const STARTED: &str = "started";
+
+/// Findings of one weight that are listed one by one.
+const LISTED: u64 = 10_000;
+
 /// The name under which a day's key signs.
 pub(crate) fn day_key(origin: &str, day: u32, key: [u8; 32]) -> Option<VerifierKey> {
     VerifierKey::new(&format!("{origin}/day/{}", day_text(day)), VerifyingKey(key)).ok()
@@ -45,16 +51,27 @@ pub(crate) struct Chain {
     /// Sizes at which the root is wanted, and the roots.
     roots: BTreeMap<u64, Option<Hash>>,
     next_root: Option<u64>,
-    /// Day keys by the tree size from which they sign.
+    /// The root after the last batch, if the tree is known.
+    root: Hash,
+    /// Day keys by the tree size from which they sign; those that a wanted size may ask for.
     days: Vec<(u64, u32, [u8; 32])>,
-    /// Findings; empty in a sound log, but for notes.
+    /// Findings; empty in a sound log, but for notes. No more than [`LISTED`] of each weight.
     pub gaps: Vec<Gap>,
+    /// How many findings there were of each weight, listed or not.
+    found: [u64; 3],
+    /// Certificates that the stable key signed, and others.
+    pub vouched: u64,
+    pub foreign: u64,
+    /// The last time looked up, its month and its day: a batch's records share theirs.
+    calendar: (u64, u32, u32),
     pub records: u64,
     pub batches: u64,
     pub first_time: Option<u64>,
     /// No record for longer than this, in milliseconds, is a silence.
     pub max_silence: u64,
     stopped: bool,
+    /// A silence that the next record may explain: where it ended, and its seconds.
+    silence: Option<(Place, u64)>,
 }
 
 impl Chain {
@@ -62,6 +79,7 @@ impl Chain {
         let roots: BTreeMap<u64, Option<Hash>> = sizes.iter().map(|size| (*size, None)).collect();
         let days = if state.batch == 0 { Vec::new() } else { vec![(0, state.day, state.day_key)] };
         let mut chain = Self {
+            root: state.tree.root(),
             state,
             stable,
             tree_known: true,
@@ -69,18 +87,48 @@ impl Chain {
             roots,
             days,
             gaps: Vec::new(),
+            found: [0; 3],
+            vouched: 0,
+            foreign: 0,
+            calendar: (0, period_of(0), day_of(0)),
             records: 0,
             batches: 0,
             first_time: None,
             max_silence: u64::MAX,
             stopped: false,
+            silence: None,
         };
         chain.seek_roots();
         chain
     }
 
+    /// Takes a finding: listed while there is room for its weight, counted always.
     pub(crate) fn gap(&mut self, kind: GapKind, place: Place, detail: impl Into<String>) {
-        self.gaps.push(Gap { kind, place, detail: detail.into() });
+        let [notes, unproven, broken] = &mut self.found;
+        let found = match kind.weight() {
+            Weight::Note => notes,
+            Weight::Unproven => unproven,
+            Weight::Broken => broken,
+        };
+        *found = found.saturating_add(1);
+        if *found <= LISTED {
+            self.gaps.push(Gap { kind, place, detail: detail.into() });
+        }
+    }
+
+    /// Findings that are not listed.
+    pub(crate) fn unlisted(&self) -> u64 {
+        self.found.iter().map(|found| found.saturating_sub(LISTED)).sum()
+    }
+
+    /// The heaviest finding.
+    pub(crate) const fn worst(&self) -> Option<Weight> {
+        match self.found {
+            [0, 0, 0] => None,
+            [_, 0, 0] => Some(Weight::Note),
+            [_, _, 0] => Some(Weight::Unproven),
+            _ => Some(Weight::Broken),
+        }
     }
 
     /// The root at one of the sizes asked for, if the log got there unharmed.
@@ -103,14 +151,26 @@ impl Chain {
                 self.gap(GapKind::SegmentMismatch, place, "");
             }
             if header.day_key != self.state.day_key {
-                self.days.push((header.tree.size(), header.day, header.day_key));
+                self.sign_from(header.tree.size(), header.day, header.day_key);
             }
+            self.root = header.tree.root();
             self.state = header;
             self.tree_known = true;
             self.seek_roots();
         } else {
             self.state.segment = header.segment;
         }
+    }
+
+    /// From this size on a day's key signs. A key that no wanted size can ask for is let go.
+    fn sign_from(&mut self, from: u64, day: u32, key: [u8; 32]) {
+        let last = self.days.last().map(|(last, ..)| *last);
+        if last
+            .is_some_and(|last| last >= from || self.roots.range(last + 1..=from).next().is_none())
+        {
+            self.days.pop();
+        }
+        self.days.push((from, day, key));
     }
 
     /// Whatever follows does not follow from what we know.
@@ -127,8 +187,8 @@ impl Chain {
         self.next_root = self.roots.range(size + 1..).next().map(|(size, _)| *size);
     }
 
-    fn push(&mut self, leaf: &[u8]) {
-        self.state.tree.push(leaf_hash(leaf));
+    fn push(&mut self, leaf: &[u8], known: Option<&Hash>) {
+        self.state.tree.push(known.copied().unwrap_or_else(|| leaf_hash(leaf)));
         if Some(self.state.tree.size()) == self.next_root {
             self.seek_roots();
         }
@@ -136,6 +196,12 @@ impl Chain {
 
     /// Takes the next batch.
     pub(crate) fn batch(&mut self, batch: &Batch<'_>, place: Place) {
+        self.hashed_batch(batch, &[], place);
+    }
+
+    /// Takes the next batch, of whose leaves (its header first) the hashes are known, or some.
+    pub(crate) fn hashed_batch(&mut self, batch: &Batch<'_>, hashes: &[Hash], place: Place) {
+        let mut hashes = hashes.iter();
         let header = &batch.header;
         let mut place = Place { seq: Some(header.first_seq), ..place };
         if header.stream != self.state.stream || header.segment != self.state.segment {
@@ -153,9 +219,10 @@ impl Chain {
         } else if batch.footer.prev != self.state.prev {
             self.gap(GapKind::ChainBroken, place, "");
         }
-        let before = self.tree_known.then(|| (self.state.tree.size(), self.state.tree.root()));
+        let before = self.tree_known.then(|| (self.state.tree.size(), self.root));
+        let hash = hashes.next();
         if self.tree_known {
-            self.push(batch.header_bytes);
+            self.push(batch.header_bytes, hash);
         }
         let mut count = 0;
         for leaf in batch.leaves() {
@@ -165,17 +232,22 @@ impl Chain {
                 break;
             };
             count += 1;
+            let hash = hashes.next();
+            if self.tree_known {
+                self.push(leaf.bytes, hash);
+            }
             self.record(&leaf, header.period, header.first_leaf, before, place);
         }
         if count != header.count {
             self.gap(GapKind::RecordOrder, place, format!("{count} of {} records", header.count));
         }
-        let known = (batch.footer.size, batch.footer.root)
-            == (self.state.tree.size(), self.state.tree.root());
-        if self.tree_known && !known {
-            place.seq = Some(header.first_seq);
-            self.gap(GapKind::TreeMismatch, place, "");
-            self.lose_tree();
+        if self.tree_known {
+            self.root = self.state.tree.root();
+            if (batch.footer.size, batch.footer.root) != (self.state.tree.size(), self.root) {
+                place.seq = Some(header.first_seq);
+                self.gap(GapKind::TreeMismatch, place, "");
+                self.lose_tree();
+            }
         }
         self.state.batch = header.batch.saturating_add(1);
         self.state.prev = batch.hash;
@@ -190,9 +262,6 @@ impl Chain {
         before: Option<(u64, Hash)>,
         place: Place,
     ) {
-        if self.tree_known {
-            self.push(leaf.bytes);
-        }
         if leaf.stream != self.state.stream {
             self.gap(GapKind::RecordForeign, place, "");
         }
@@ -207,12 +276,13 @@ impl Chain {
         if leaf.time < self.state.time {
             self.gap(GapKind::TimeBack, place, "");
         }
-        if leaf.time.saturating_sub(self.state.time) > self.max_silence
-            && self.first_time.is_some()
-            && !self.stopped
-        {
-            let seconds = leaf.time.saturating_sub(self.state.time) / 1000;
-            self.gap(GapKind::Silence, place, format!("{seconds} seconds"));
+        let silent = leaf.time.saturating_sub(self.state.time);
+        if silent > self.max_silence && self.first_time.is_some() && !self.stopped {
+            self.silence = Some((place, silent / 1000));
+        }
+        // A new day's key stands before what explains the silence.
+        if self.silence.is_some() && kind != Some(Kind::KeyEvent) {
+            self.end_silence(explains_silence(kind, leaf));
         }
         match kind {
             Some(Kind::ClockStep) => self.gap(GapKind::ClockStep, place, ""),
@@ -223,7 +293,11 @@ impl Chain {
         self.state.time = self.state.time.max(leaf.time);
         self.first_time.get_or_insert(leaf.time);
         self.records += 1;
-        if period_of(leaf.time) != period {
+        if leaf.time != self.calendar.0 {
+            self.calendar = (leaf.time, period_of(leaf.time), day_of(leaf.time));
+        }
+        let (_, month, day) = self.calendar;
+        if month != period {
             self.gap(GapKind::PeriodWrong, place, "");
         }
         let certifies = matches!(kind, Some(Kind::StreamOpened | Kind::KeyEvent));
@@ -232,11 +306,19 @@ impl Chain {
         }
         if self.days.is_empty() {
             self.gap(GapKind::DayKeyMissing, place, "");
-            self.days.push((first_leaf, day_of(leaf.time), [0; 32]));
-            self.state.day = day_of(leaf.time);
-        } else if day_of(leaf.time) != self.state.day {
-            let (day, want) = (day_text(day_of(leaf.time)), day_text(self.state.day));
+            self.sign_from(first_leaf, day, [0; 32]);
+            self.state.day = day;
+        } else if day != self.state.day {
+            let (day, want) = (day_text(day), day_text(self.state.day));
             self.gap(GapKind::DayWrong, place, format!("{day} under the key of {want}"));
+        }
+    }
+
+    /// Names a silence that was met.
+    pub(crate) fn end_silence(&mut self, explained: bool) {
+        if let Some((place, seconds)) = self.silence.take() {
+            let kind = if explained { GapKind::Silence } else { GapKind::SilenceUnexplained };
+            self.gap(kind, place, format!("{seconds} seconds"));
         }
     }
 
@@ -258,8 +340,9 @@ impl Chain {
         let key = certificate.key.key().0;
         let first = self.days.is_empty() && first_leaf == 0;
         let predecessor = day_key(self.stable.name(), self.state.day, self.state.day_key);
-        let signed = note.signed_by(&self.stable)
-            && (first || predecessor.is_some_and(|day| note.signed_by(&day)));
+        let ours = note.signed_by(&self.stable);
+        *(if ours { &mut self.vouched } else { &mut self.foreign }) += 1;
+        let signed = ours && (first || predecessor.is_some_and(|day| note.signed_by(&day)));
         let closes = before.is_none_or(|(size, root)| {
             certificate.before.size == size && certificate.before.root == root
         });
@@ -275,8 +358,20 @@ impl Chain {
             };
             self.gap(GapKind::DayKeyUncertified, place, detail);
         }
-        self.days.push((first_leaf, certificate.day, key));
+        self.sign_from(first_leaf, certificate.day, key);
         self.state.day = certificate.day;
         self.state.day_key = key;
+    }
+}
+
+/// Whether a record says why nothing was heard for a while: the process was away, or the clock
+/// jumped. A process that runs is never silent for longer than its heartbeat.
+fn explains_silence(kind: Option<Kind>, leaf: &Leaf<'_>) -> bool {
+    match kind {
+        Some(Kind::ClockStep | Kind::Recovered) => true,
+        Some(Kind::Heartbeat) if leaf.version == VERSION_OPEN => {
+            Body::decode(leaf.body).is_ok_and(|body| body.detail.as_deref() == Some(STARTED))
+        }
+        _ => false,
     }
 }

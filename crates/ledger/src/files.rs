@@ -50,17 +50,22 @@ pub(crate) fn segment_path(dir: &Path, segment: u32) -> PathBuf {
 
 /// The segments of a directory, by number. Other files are let be.
 pub(crate) fn segments(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
+    let found = segment_numbers(dir)?;
+    Ok(found.into_iter().map(|number| (number, segment_path(dir, number))).collect())
+}
+
+/// The numbers of a directory's segments, in order: four bytes each, for there may be many.
+pub(crate) fn segment_numbers(dir: &Path) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
+        let name = entry?.file_name();
         let number = name
             .to_str()
             .and_then(|name| name.strip_prefix(SEGMENT_PREFIX)?.strip_suffix(SEGMENT_SUFFIX))
             .filter(|digits| digits.len() == 10)
             .and_then(|digits| digits.parse().ok());
         if let Some(number) = number {
-            found.push((number, entry.path()));
+            found.push(number);
         }
     }
     found.sort_unstable();

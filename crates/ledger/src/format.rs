@@ -197,20 +197,31 @@ pub(crate) struct Batch<'a> {
 impl<'a> Batch<'a> {
     /// Reads one whole batch; `None` if anything about its frame is wrong.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
+        Self::read(bytes, Self::check(bytes)?)
+    }
+
+    /// That the checksum of the batch at the front is right; gives the batch's hash.
+    pub(crate) fn check(bytes: &[u8]) -> Option<Hash> {
+        let len = BatchHeader::decode(bytes)?.batch_len()?;
+        let (batch, checksum) = bytes.get(..len)?.split_last_chunk::<4>()?;
+        if u32::from_be_bytes(*checksum) != crc32c::crc32c(batch) {
+            return None;
+        }
+        Some(keys::sha256(bytes.get(len.checked_sub(FOOTER_LEN)?..len)?))
+    }
+
+    /// Reads a batch that was checked, and whose hash is known.
+    pub(crate) fn read(bytes: &'a [u8], hash: Hash) -> Option<Self> {
         let header = BatchHeader::decode(bytes)?;
-        let len = header.batch_len()?;
-        let bytes = bytes.get(..len)?;
+        let bytes = bytes.get(..header.batch_len()?)?;
         let (header_bytes, rest) = bytes.split_at_checked(BATCH_HEADER_LEN)?;
-        let (leaves, footer_bytes) = rest.split_at_checked(rest.len().checked_sub(FOOTER_LEN)?)?;
-        let mut input = Input(footer_bytes);
+        let (leaves, footer) = rest.split_at_checked(rest.len().checked_sub(FOOTER_LEN)?)?;
+        let mut input = Input(footer);
         if input.array::<4>()? != FOOTER_MAGIC {
             return None;
         }
         let footer = Footer { size: input.u64()?, root: input.array()?, prev: input.array()? };
-        if input.u32()? != crc32c::crc32c(bytes.get(..len.checked_sub(4)?)?) {
-            return None;
-        }
-        Some(Self { header, header_bytes, leaves, footer, hash: keys::sha256(footer_bytes) })
+        Some(Self { header, header_bytes, leaves, footer, hash })
     }
 
     /// The records' leaves; the last item is `None` if the bytes do not divide into leaves.

@@ -67,9 +67,12 @@ gaps! {
     Unsigned, "unsigned", Unproven, "records are not yet covered by a signed checkpoint";
     NothingExpected, "nothing-expected", Unproven, "no checkpoint from outside was given, so a rollback of everything would not show";
     RecentlyUnsigned, "recently-unsigned", Note, "the latest records await their checkpoint";
-    Silence, "silence", Note, "no record and no heartbeat for a while without a stop";
+    Silence, "silence", Note, "no record and no heartbeat for a while without a stop; a start or a clock step explains it";
     ClockStep, "clock-step", Note, "the clock stepped";
     Recovered, "recovered", Note, "a damaged tail was set aside at a start";
+    SilenceUnexplained, "silence-unexplained", Unproven, "no record and no heartbeat for a while, and neither a stop, a start nor a clock step says why";
+    StreamVanished, "stream-vanished", Broken, "the database knows a stream whose log is not here";
+    TagWrong, "tag-wrong", Broken, "a record does not open, or its search tokens are not those of what it says";
 }
 
 impl Serialize for GapKind {

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::body::Body;
 use crate::calendar::{day_of, period_of};
-use crate::chain::{day_key, genesis};
+use crate::chain::{STARTED, day_key, genesis};
 use crate::entry::{Entry, Prepared, prepare, prepare_open};
 use crate::files::{self, Disk, SystemDisk};
 use crate::key_store::{KeyStore, TokenCache};
@@ -432,7 +432,7 @@ fn first_records(
         let body = Body { bytes: Some(aside.bytes), detail: Some(detail), ..Body::default() };
         writer.own(Kind::Recovered, &body, time)?;
     }
-    let detail = Some("started".to_owned());
+    let detail = Some(STARTED.to_owned());
     writer.own(Kind::Heartbeat, &Body { detail, ..Body::default() }, time)?;
     writer.checkpoint()
 }

@@ -45,6 +45,9 @@ pub enum OpenError {
         /// The first finding; `verify` lists them all.
         gap: Box<Gap>,
     },
+    /// A newer program wrote here. Nothing was changed.
+    #[error("{path} is of a newer format than this program reads; run a newer one", path = .0.display())]
+    NewerFormat(PathBuf),
     /// A checkpoint was signed for more than there is: the log was cut or rolled back.
     #[error("ledger {path} was cut or rolled back: {signed} leaves were signed for, {found} are here", path = path.display())]
     Rollback {
@@ -91,6 +94,7 @@ impl OpenError {
             Self::StableKeyMissing(_) => Trouble::KeyMissing,
             Self::Origin(_) => Trouble::ForeignKey,
             Self::Corrupt { .. } => Trouble::Corrupt,
+            Self::NewerFormat(_) => Trouble::NewerFormat,
             Self::Rollback { .. } => Trouble::Rollback,
             Self::Fork { .. } => Trouble::Fork,
             Self::Checkpoint { .. } => Trouble::CheckpointMissing,
@@ -167,6 +171,9 @@ pub(crate) fn recover(
             }),
         };
         let Some(header) = header.filter(|header| header.segment == *number) else {
+            if reader.is_newer(0).map_err(io_error(path))? {
+                return Err(OpenError::NewerFormat(path.clone()));
+            }
             return Err(corrupt(GapKind::SegmentHeader, 0));
         };
         if index > at && *number != chain.state.segment.saturating_add(1) {

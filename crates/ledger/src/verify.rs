@@ -3,16 +3,19 @@
 //! be proven is UNPROVEN, never PASS; every gap is listed, not the first; memory stays flat.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::chain::{Chain, genesis};
 use crate::files;
+use crate::follow::Follow;
 use crate::gap::{Gap, GapKind, Place, Weight};
 use crate::note::{Checkpoint, Note, VerifierKey};
-use crate::walk::{SegmentReader, Step};
+use crate::pipeline::Pool;
+use crate::trouble::Trouble;
+use crate::walk::SegmentReader;
 
 /// The judgement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -42,29 +45,35 @@ impl Verdict {
 pub struct VerifyOptions {
     /// The log's stable public key, as pinned by whoever verifies.
     pub key: VerifierKey,
-    /// The stream's number.
-    pub stream: u32,
+    /// The stream's number; without one, the number that the log's first certificate must confirm.
+    pub stream: Option<u32>,
     /// Checkpoints kept elsewhere: signed notes.
     pub expectations: Vec<String>,
+    /// Checkpoints kept on this side, with where: beside the keys, in the database. The log must
+    /// agree, but they prove nothing against whoever holds this side.
+    pub local: Vec<(String, String)>,
     /// Records that are this much younger than the last one signed for may still await theirs.
     pub max_unsigned: Duration,
     /// A pause longer than this without a stop is noted.
     pub max_silence: Duration,
     /// How long the log's last bytes may take to become a whole batch, for a writer may be at it.
     pub patience: Duration,
+    /// Threads that hash; `None` takes one for each core. What is found does not depend on it.
+    pub threads: Option<usize>,
 }
 
 impl VerifyOptions {
-    /// The key's stream, no expectations; a minute unsigned, five minutes silent, a tenth of a second
-    /// torn.
-    pub fn new(key: VerifierKey) -> Self {
+    /// The log's own stream, no expectations; a minute unsigned, five minutes silent, a tenth of a second torn.
+    pub const fn new(key: VerifierKey) -> Self {
         Self {
-            stream: crate::stream::number(key.name()),
             key,
+            stream: None,
             expectations: Vec::new(),
+            local: Vec::new(),
             max_unsigned: Duration::from_secs(60),
             max_silence: Duration::from_secs(300),
             patience: Duration::from_millis(100),
+            threads: None,
         }
     }
 }
@@ -85,6 +94,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// The log's name.
     pub origin: String,
+    /// The stream's number.
+    pub stream: u32,
     /// Segments read.
     pub segments: u64,
     /// Batches read.
@@ -109,61 +120,121 @@ pub struct Report {
     pub gaps_unlisted: u64,
 }
 
-/// Findings that are listed one by one.
-const LISTED: usize = 10_000;
+/// Verification could not judge.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A newer program wrote here.
+    #[error("{path} is of a newer format than this program reads; verify it with a newer one", path = .0.display())]
+    NewerFormat(PathBuf),
+    /// Not one signature in the log is by the key given.
+    #[error("nothing in {path} was signed by the key {key}: it is another log's key, or another log stands here", path = path.display())]
+    ForeignKey {
+        /// The directory.
+        path: PathBuf,
+        /// The key.
+        key: Box<VerifierKey>,
+    },
+    /// What was given as a checkpoint is none of this log.
+    #[error("{name} is no checkpoint of `{origin}`")]
+    ForeignCheckpoint {
+        /// Which.
+        name: String,
+        /// The log that is verified.
+        origin: String,
+    },
+}
+
+impl VerifyError {
+    /// Which trouble it is; `None` where a file cannot be read.
+    pub const fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Io { .. } => None,
+            Self::NewerFormat(_) => Some(Trouble::NewerFormat),
+            Self::ForeignKey { .. } => Some(Trouble::ForeignKey),
+            Self::ForeignCheckpoint { .. } => Some(Trouble::ForeignCheckpoint),
+        }
+    }
+}
 
 /// Verifies a ledger's directory, beside a running writer or not.
 ///
 /// # Errors
-/// What the system says, when a file cannot be read.
+/// [`VerifyError`]; then nothing is judged.
 pub fn verify(
     dir: &Path,
     options: &VerifyOptions,
     progress: &mut dyn FnMut(Progress),
-) -> io::Result<Report> {
+) -> Result<Report, VerifyError> {
+    let io = |source| VerifyError::Io { path: dir.to_owned(), source };
     // Read before the segments, so that the log can only be larger than its checkpoint.
-    let beside = files::read_text(&dir.join(files::CHECKPOINT))?;
-    let segments = match files::segments(dir) {
+    let beside = files::read_text(&dir.join(files::CHECKPOINT)).map_err(io)?;
+    let own = beside.as_deref().map(|text| read_signed(text, &options.key));
+    let expected = expectations(options)?;
+    let local = options.local.iter().map(|(name, text)| (name, read_signed(text, &options.key)));
+    let local: Vec<_> = local.collect();
+    let segments = match files::segment_numbers(dir) {
         Ok(segments) => segments,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error),
+        Err(error) => return Err(io(error)),
     };
-    let (mut gaps, expected) = expectations(options);
-    let own = beside.as_deref().map(|text| read_signed(text, &options.key));
-    let mut sizes: Vec<u64> = expected.iter().map(|(_, (_, checkpoint))| checkpoint.size).collect();
-    if let Some(Ok((_, checkpoint))) = &own {
-        sizes.push(checkpoint.size);
-    }
-    let mut chain = Chain::new(genesis(options.stream), options.key.clone(), &sizes);
+    let every = expected.iter().map(|(_, own)| own).chain(local.iter().map(|(_, own)| own));
+    let sizes: Vec<u64> = every.chain(&own).filter_map(size_of).collect();
+    let stream = match options.stream {
+        Some(stream) => stream,
+        None => first_stream(dir, &segments).map_err(io)?,
+    };
+    let mut chain = Chain::new(genesis(stream), options.key.clone(), &sizes);
     chain.max_silence = u64::try_from(options.max_silence.as_millis()).unwrap_or(u64::MAX);
-    let mut walk = Walk {
+    let mut follow = Follow {
         chain,
+        pool: Pool::new(options.threads).map_err(io)?,
         signed_time: None,
-        signed_at: own_size(own.as_ref()),
+        signed_at: own.as_ref().and_then(size_of),
         patience: options.patience,
+        newer: None,
         progress,
     };
     if segments.is_empty() {
-        walk.chain.gap(GapKind::Empty, Place::default(), "");
+        follow.chain.gap(GapKind::Empty, Place::default(), "");
     } else {
-        walk.segments(&segments)?;
+        follow.segments(dir, &segments).map_err(io)?;
     }
-    let Walk { mut chain, signed_time, .. } = walk;
+    let Follow { mut chain, signed_time, newer, .. } = follow;
+    if let Some(segment) = newer {
+        return Err(VerifyError::NewerFormat(files::segment_path(dir, segment)));
+    }
+    // With an expectation that the key did sign, the key is right and the log is not.
+    let strange = matches!(own, None | Some(Err(_))) && chain.vouched == 0 && chain.foreign > 0;
+    if strange && !expected.iter().any(|(_, signed)| signed.is_ok()) {
+        let key = Box::new(options.key.clone());
+        return Err(VerifyError::ForeignKey { path: dir.to_owned(), key });
+    }
+    chain.end_silence(false);
 
     let mut signed = 0;
     match &own {
         None if segments.is_empty() => {}
         None => chain.gap(GapKind::CheckpointMissing, Place::default(), ""),
-        Some(Err(kind)) => chain.gap(*kind, Place::default(), "beside the ledger"),
-        Some(Ok((note, checkpoint))) => {
-            if compare(&mut chain, note, checkpoint, "beside the ledger") {
-                signed = checkpoint.size;
+        Some(found) => {
+            if compare(&mut chain, found, "beside the ledger") {
+                signed = size_of(found).unwrap_or(0);
             }
         }
     }
+    for (name, found) in &local {
+        compare(&mut chain, found, name);
+    }
     let mut met = 0;
-    for (name, (note, checkpoint)) in &expected {
-        met += u32::from(compare(&mut chain, note, checkpoint, name));
+    for (name, found) in &expected {
+        met += u32::from(compare(&mut chain, found, name));
     }
     if options.expectations.is_empty() {
         chain.gap(GapKind::NothingExpected, Place::default(), "");
@@ -175,17 +246,14 @@ pub fn verify(
         let kind = if waited > allowed { GapKind::Unsigned } else { GapKind::RecentlyUnsigned };
         chain.gap(kind, Place::default(), format!("{} leaves after {signed}", size - signed));
     }
-    gaps.append(&mut chain.gaps);
-    let verdict = match gaps.iter().map(|gap| gap.kind.weight()).max() {
-        Some(Weight::Broken) => Verdict::Fail,
-        Some(Weight::Unproven) => Verdict::Unproven,
-        Some(Weight::Note) | None => Verdict::Pass,
-    };
-    let gaps_unlisted = gaps.len().saturating_sub(LISTED) as u64;
-    gaps.truncate(LISTED);
     Ok(Report {
-        verdict,
+        verdict: match chain.worst() {
+            Some(Weight::Broken) => Verdict::Fail,
+            Some(Weight::Unproven) => Verdict::Unproven,
+            Some(Weight::Note) | None => Verdict::Pass,
+        },
         origin: options.key.name().to_owned(),
+        stream: chain.state.stream,
         segments: segments.len() as u64,
         batches: chain.batches,
         records: chain.records,
@@ -195,15 +263,28 @@ pub fn verify(
         expectations_met: met,
         first_time: chain.first_time,
         last_time: chain.first_time.map(|_| chain.state.time),
-        gaps,
-        gaps_unlisted,
+        gaps_unlisted: chain.unlisted(),
+        gaps: chain.gaps,
     })
 }
 
-type Signed = (Note, Checkpoint);
+impl Report {
+    /// Takes a finding of a comparison that was made beside this one (the database, the locked copy,
+    /// witnesses), and judges again.
+    pub fn add(&mut self, kind: GapKind, detail: impl Into<String>) {
+        self.gaps.push(Gap { kind, place: Place::default(), detail: detail.into() });
+        self.verdict = match (kind.weight(), self.verdict) {
+            (Weight::Broken, _) | (_, Verdict::Fail) => Verdict::Fail,
+            (Weight::Unproven, _) | (_, Verdict::Unproven) => Verdict::Unproven,
+            (Weight::Note, Verdict::Pass) => Verdict::Pass,
+        };
+    }
+}
+
+type Signed = Result<(Note, Checkpoint), GapKind>;
 
 /// A note that the log's stable key signed for this log.
-fn read_signed(text: &str, key: &VerifierKey) -> Result<Signed, GapKind> {
+fn read_signed(text: &str, key: &VerifierKey) -> Signed {
     let note = Note::parse(text).map_err(|_| GapKind::CheckpointMalformed)?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|_| GapKind::CheckpointMalformed)?;
     if checkpoint.origin != key.name() {
@@ -212,24 +293,41 @@ fn read_signed(text: &str, key: &VerifierKey) -> Result<Signed, GapKind> {
     if note.signed_by(key) { Ok((note, checkpoint)) } else { Err(GapKind::CheckpointSignature) }
 }
 
-fn own_size(own: Option<&Result<Signed, GapKind>>) -> Option<u64> {
-    own.and_then(|own| own.as_ref().ok()).map(|(_, checkpoint)| checkpoint.size)
+fn size_of(signed: &Signed) -> Option<u64> {
+    signed.as_ref().ok().map(|(_, checkpoint)| checkpoint.size)
 }
 
-fn expectations(options: &VerifyOptions) -> (Vec<Gap>, Vec<(String, Signed)>) {
-    let (mut gaps, mut expected) = (Vec::new(), Vec::new());
+/// What was given as kept elsewhere; another log's is a mistake of whoever asks, not a finding.
+fn expectations(options: &VerifyOptions) -> Result<Vec<(String, Signed)>, VerifyError> {
+    let mut expected = Vec::new();
     for (number, text) in (1..).zip(&options.expectations) {
         let name = format!("expectation {number}");
-        match read_signed(text, &options.key) {
-            Ok(signed) => expected.push((name, signed)),
-            Err(kind) => gaps.push(Gap { kind, place: Place::default(), detail: name }),
+        let signed = read_signed(text, &options.key);
+        if matches!(signed, Err(GapKind::CheckpointMalformed)) {
+            let origin = options.key.name().to_owned();
+            return Err(VerifyError::ForeignCheckpoint { name, origin });
         }
+        expected.push((name, signed));
     }
-    (gaps, expected)
+    Ok(expected)
+}
+
+/// The stream that the first segment says it is of; its first certificate must say so, too.
+fn first_stream(dir: &Path, segments: &[u32]) -> io::Result<u32> {
+    let Some(first) = segments.first() else { return Ok(1) };
+    let (_, header) = SegmentReader::open(&files::segment_path(dir, *first))?;
+    Ok(header.map_or(1, |header| header.stream))
 }
 
 /// Whether the log agrees with a checkpoint.
-fn compare(chain: &mut Chain, note: &Note, checkpoint: &Checkpoint, name: &str) -> bool {
+fn compare(chain: &mut Chain, signed: &Signed, name: &str) -> bool {
+    let (note, checkpoint) = match signed {
+        Ok(signed) => (&signed.0, &signed.1),
+        Err(kind) => {
+            chain.gap(*kind, Place::default(), name);
+            return false;
+        }
+    };
     let size = checkpoint.size;
     let found = chain.state.tree.size();
     let kind = match chain.root_at(size) {
@@ -248,106 +346,6 @@ fn compare(chain: &mut Chain, note: &Note, checkpoint: &Checkpoint, name: &str) 
             let detail = format!("{name} signs {size} leaves, {found} are here");
             chain.gap(kind, Place::default(), detail);
             false
-        }
-    }
-}
-
-struct Walk<'a> {
-    chain: Chain,
-    /// The size signed for, and the time of the last record within it.
-    signed_at: Option<u64>,
-    signed_time: Option<u64>,
-    patience: Duration,
-    progress: &'a mut dyn FnMut(Progress),
-}
-
-impl Walk<'_> {
-    fn segments(&mut self, segments: &[(u32, std::path::PathBuf)]) -> io::Result<()> {
-        let mut total = 0;
-        for (_, path) in segments {
-            total += std::fs::metadata(path)?.len();
-        }
-        let mut done = 0;
-        let mut next = 1;
-        for (index, (number, path)) in segments.iter().enumerate() {
-            let place = Place { segment: Some(*number), ..Place::default() };
-            if *number != next {
-                self.chain.gap(GapKind::SegmentMissing, place, format!("{next} to {}", number - 1));
-                self.chain.lose_tree();
-            }
-            next = number.saturating_add(1);
-            let last = index + 1 == segments.len();
-            let read = self.segment(path, place, last, done, total)?;
-            done += read;
-            (self.progress)(Progress { done, total });
-        }
-        Ok(())
-    }
-
-    fn segment(
-        &mut self,
-        path: &Path,
-        place: Place,
-        last: bool,
-        done: u64,
-        total: u64,
-    ) -> io::Result<u64> {
-        let (mut reader, header) = SegmentReader::open(path)?;
-        let len = reader.len()?;
-        match header.filter(|header| Some(header.segment) == place.segment) {
-            Some(header) => self.chain.segment(header, place),
-            None => {
-                self.chain.gap(GapKind::SegmentHeader, place, "");
-                self.chain.lose_tree();
-                self.chain.state.segment = place.segment.unwrap_or(0);
-                match reader.next_whole(0)? {
-                    Some(offset) => reader.seek(offset),
-                    None => return Ok(len),
-                }
-            }
-        }
-        let mut patience = if last { self.patience } else { Duration::ZERO };
-        loop {
-            let offset = reader.offset();
-            let place = Place { offset: Some(offset), ..place };
-            match reader.step()? {
-                Step::Batch(batch) => {
-                    self.chain.batch(&batch, place);
-                    if self.signed_at.is_some_and(|size| batch.footer.size <= size) {
-                        self.signed_time = Some(self.chain.state.time);
-                    }
-                    if self.chain.batches.is_multiple_of(64) {
-                        (self.progress)(Progress { done: done + offset, total });
-                    }
-                    continue;
-                }
-                Step::End => {
-                    if !last && reader.len()? != offset {
-                        // Zeros after the last batch; the writer cuts what it closes.
-                        self.chain.gap(GapKind::TrailingData, place, "zeros");
-                    }
-                    return Ok(len);
-                }
-                Step::Bad => {}
-            }
-            if !patience.is_zero() {
-                // A batch that is being written right now becomes whole in a moment.
-                let pause = patience.min(Duration::from_millis(20));
-                patience -= pause;
-                std::thread::sleep(pause);
-                reader.refresh();
-                continue;
-            }
-            let end = reader.end_of_data(offset)?;
-            let Some(next) = reader.next_whole(offset)? else {
-                let kind = if last { GapKind::TornTail } else { GapKind::TrailingData };
-                self.chain.gap(kind, place, format!("{} bytes", end - offset));
-                self.chain.lose_tree();
-                return Ok(len);
-            };
-            self.chain.gap(GapKind::Damaged, place, format!("{} bytes", next - offset));
-            self.chain.lose_tree();
-            reader.seek(next);
         }
     }
 }

@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::format::{
-    BATCH_HEADER_LEN, BATCH_MAGIC, Batch, BatchHeader, MAX_SEGMENT_HEADER, SegmentHeader,
+    BATCH_HEADER_LEN, BATCH_MAGIC, Batch, BatchHeader, MAX_SEGMENT_HEADER, SEGMENT_MAGIC,
+    SegmentHeader, VERSION,
 };
 
 const WINDOW: usize = 1 << 20;
@@ -59,6 +60,11 @@ impl SegmentReader {
         Ok(self.file.metadata()?.len())
     }
 
+    /// The open file, for those who read past this reader.
+    pub(crate) const fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Goes on elsewhere.
     pub(crate) const fn seek(&mut self, offset: u64) {
         self.offset = offset;
@@ -105,6 +111,14 @@ impl SegmentReader {
         Ok(())
     }
 
+    /// Whether a segment or batch of a newer format begins here.
+    pub(crate) fn is_newer(&mut self, offset: u64) -> io::Result<bool> {
+        let bytes = self.bytes(offset, SEGMENT_MAGIC.len() + 1)?;
+        let version = |magic: &[u8]| bytes.strip_prefix(magic).and_then(<[u8]>::first);
+        let found = version(&SEGMENT_MAGIC).or_else(|| version(&BATCH_MAGIC));
+        Ok(found.is_some_and(|version| *version > VERSION))
+    }
+
     /// Reads the next batch.
     pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
         let offset = self.offset;
@@ -118,12 +132,14 @@ impl SegmentReader {
             let end = zeros && (self.skims || self.end_of_data(offset)? == offset);
             return Ok(if end { Step::End } else { Step::Bad });
         };
-        // Decoded twice because the borrow of a failed first one would last.
-        if Batch::decode(self.bytes(offset, len)?).is_none() {
+        // Two steps, because the borrow of a batch that is not whole would last.
+        let Some(hash) = Batch::check(self.bytes(offset, len)?) else { return Ok(Step::Bad) };
+        let bytes = self.bytes(offset, len)?;
+        if Batch::read(bytes, hash).is_none() {
             return Ok(Step::Bad);
         }
         self.offset = offset + len as u64;
-        Ok(Batch::decode(self.bytes(offset, len)?).map_or(Step::Bad, Step::Batch))
+        Ok(Batch::read(self.bytes(offset, len)?, hash).map_or(Step::Bad, Step::Batch))
     }
 
     /// Where the data ends at or after `from`: past it there are only zeros.

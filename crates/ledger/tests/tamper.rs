@@ -14,12 +14,13 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use keys::ed25519::SigningKey;
 use ledger::note::{Checkpoint, Note, VerifierKey};
-use ledger::verify::Verdict;
-use ledger::{GapKind, Ledger, OpenError, proof, tree};
-use support::{Bench, DAY, batches, entry, kinds, verify_dir};
+use ledger::verify::{Verdict, VerifyOptions, verify};
+use ledger::{GapKind, Ledger, OpenError, Trouble, proof, tree};
+use support::{Bench, DAY, batches, entry, kinds, try_verify, verify_dir};
 
 /// Three days of records in five segments or more, closed in order; and a checkpoint of each day.
 async fn filled() -> (Bench, Vec<String>) {
@@ -214,7 +215,17 @@ async fn another_key_or_a_log_of_another_key_fails() {
     let (bench, checkpoints) = filled().await;
     let other = SigningKey::from_seed(&[7; 32]).unwrap();
     let key = VerifierKey::new(support::ORIGIN, other.public()).unwrap();
-    let report = verify_dir(&bench.dir(), &key, &checkpoints);
+    // Checkpoints that the key did not sign do not make it the log's.
+    for expectations in [&checkpoints[..], &[]] {
+        let error = try_verify(&bench.dir(), &key, expectations).unwrap_err();
+        assert_eq!(error.trouble(), Some(Trouble::ForeignKey));
+    }
+    // With one that it did sign, the key is right and another log was put in its place.
+    let (ours, theirs) = (Bench::in_memory(), bench);
+    let (ledger, _) = ours.open();
+    let kept = ledger.checkpoint().await.unwrap();
+    ledger.close().await.unwrap();
+    let report = verify_dir(&theirs.dir(), &ours.key(), &[kept]);
     assert_eq!(report.verdict, Verdict::Fail);
     let kinds = kinds(&report);
     assert!(kinds.contains(&GapKind::CheckpointSignature));
@@ -222,10 +233,120 @@ async fn another_key_or_a_log_of_another_key_fails() {
 }
 
 #[tokio::test]
+async fn a_log_of_a_newer_format_is_named_and_a_bent_version_is_damage() {
+    let (bench, checkpoints) = filled().await;
+    let path = &bench.segments()[1];
+    let original = fs::read(path).unwrap();
+    let mut bent = original.clone();
+    bent[8] = 2;
+    fs::write(path, &bent).unwrap();
+    fails_with(&bench, &checkpoints, GapKind::SegmentHeader);
+    for (start, _) in batches(&original) {
+        bent[start + 4] = 2;
+    }
+    fs::write(path, &bent).unwrap();
+    let error = try_verify(&bench.dir(), &bench.key(), &checkpoints).unwrap_err();
+    assert_eq!(error.trouble(), Some(Trouble::NewerFormat));
+    // The segment that this program knows, with batches that it does not.
+    bent[8] = 1;
+    fs::write(path, &bent).unwrap();
+    let error = try_verify(&bench.dir(), &bench.key(), &checkpoints).unwrap_err();
+    assert_eq!(error.trouble(), Some(Trouble::NewerFormat));
+    fs::write(path, &original).unwrap();
+    // The newest segment is what a start meets.
+    let path = bench.segments().pop().unwrap();
+    edit(&path, |bytes| {
+        bytes[8] = 2;
+        let starts: Vec<_> = batches(bytes).iter().map(|(start, _)| *start).collect();
+        starts.into_iter().for_each(|start| bytes[start + 4] = 2);
+    });
+    let opened = Ledger::open(bench.options());
+    assert!(opened.is_err_and(|error| error.trouble() == Trouble::NewerFormat));
+}
+
+#[tokio::test]
+async fn what_is_found_does_not_depend_on_the_number_of_threads() {
+    let (bench, checkpoints) = filled().await;
+    let path = &bench.segments()[1];
+    let original = fs::read(path).unwrap();
+    let found = batches(&original);
+    let mut logs = vec![original.clone(), original[..found[2].0 + 30].to_vec()];
+    logs.push([&original[..found[1].0], &original[found[2].0..]].concat());
+    for offset in [4, 30, 120, 160, found[1].1 - 70, found[1].1 - 1] {
+        let mut bent = original.clone();
+        bent[found[1].0 + offset] ^= 1;
+        logs.push(bent.clone());
+        mend_checksum(&mut bent, found[1]);
+        logs.push(bent);
+    }
+    for log in logs {
+        fs::write(path, log).unwrap();
+        let report = |threads| {
+            let mut options = VerifyOptions::new(bench.key());
+            options.expectations = checkpoints.clone();
+            options.threads = Some(threads);
+            let report = verify(&bench.dir(), &options, &mut |_| {}).unwrap();
+            serde_json::to_string(&report).unwrap()
+        };
+        let alone = report(0);
+        for threads in [1, 2, 5] {
+            assert_eq!(report(threads), alone);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silence_without_a_reason_is_unproven_and_one_with_a_reason_is_noted() {
+    let bench = Bench::in_memory();
+    let (ledger, _) = bench.open();
+    ledger.append(vec![entry(1)]).await.unwrap();
+    // The clock jumps: the record of the jump is the reason.
+    bench.clock.advance(3_600_000);
+    ledger.append(vec![entry(2)]).await.unwrap();
+    let kept = ledger.checkpoint().await.unwrap();
+    let report = bench.verify(&[kept.clone()]);
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.gaps);
+    assert!(kinds(&report).contains(&GapKind::Silence));
+    // The same pause, taken for one without a reason.
+    let mut options = VerifyOptions::new(bench.key());
+    options.expectations = vec![kept];
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    ledger.append(vec![entry(3)]).await.unwrap();
+    options.max_silence = Duration::from_millis(20);
+    let report = verify(&bench.dir(), &options, &mut |_| {}).unwrap();
+    assert_eq!(report.verdict, Verdict::Unproven, "{:?}", report.gaps);
+    assert!(kinds(&report).contains(&GapKind::SilenceUnexplained));
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_checkpoint_kept_on_this_side_must_agree_and_proves_nothing_outside() {
+    let (bench, checkpoints) = filled().await;
+    let with = |local: String| {
+        let mut options = VerifyOptions::new(bench.key());
+        options.local = vec![("in the database".to_owned(), local)];
+        verify(&bench.dir(), &options, &mut |_| {}).unwrap()
+    };
+    assert_eq!(with(checkpoints[1].clone()).verdict, Verdict::Unproven);
+    let (ledger, _) = bench.open();
+    let newer = ledger.checkpoint().await.unwrap();
+    ledger.close().await.unwrap();
+    fs::remove_file(bench.segments().pop().unwrap()).unwrap();
+    let report = with(newer);
+    let ahead = |gap: &&ledger::Gap| {
+        gap.kind == GapKind::CheckpointAhead && gap.detail.starts_with("in the database")
+    };
+    assert_eq!(report.gaps.iter().filter(ahead).count(), 1);
+}
+
+#[tokio::test]
 async fn a_forged_expectation_or_checkpoint_fails_and_a_missing_one_is_unproven() {
     let (bench, checkpoints) = filled().await;
     let forged = checkpoints[0].replacen('\n', "x\n", 1);
-    fails_with(&bench, &[forged], GapKind::CheckpointMalformed);
+    let error = try_verify(&bench.dir(), &bench.key(), &[forged]).unwrap_err();
+    assert_eq!(error.trouble(), Some(Trouble::ForeignCheckpoint));
+    let forged = checkpoints[0].replacen("\n\n", "\nanother line\n\n", 1);
+    fails_with(&bench, &[forged], GapKind::CheckpointSignature);
     let path = bench.dir().join("checkpoint");
     let text = fs::read_to_string(&path).unwrap();
     // The day key's signature alone taken away.
