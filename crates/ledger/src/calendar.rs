@@ -19,6 +19,16 @@ pub(crate) fn period_of(millis: u64) -> u32 {
     year * 100 + u32::from(u8::from(date.month()))
 }
 
+/// When a month ends, in milliseconds; `None` if it is no month.
+pub(crate) fn end_of_period(period: u32) -> Option<u64> {
+    let (year, month) = (period / 100, period % 100);
+    let (year, month) = if month == 12 { (year.checked_add(1)?, 1) } else { (year, month + 1) };
+    let month = time::Month::try_from(u8::try_from(month).ok()?).ok()?;
+    let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, 1).ok()?;
+    let day = u64::try_from(i64::from(date.to_julian_day()) - EPOCH_JULIAN).ok()?;
+    day.checked_mul(DAY_MS)
+}
+
 /// A day as `YYYY-MM-DD`.
 pub(crate) fn day_text(day: u32) -> String {
     let date = date(day);

@@ -153,7 +153,7 @@ impl KeyStore {
     }
 
     fn period_path(&self, period: u32) -> PathBuf {
-        self.dir.join(format!("{PERIOD_PREFIX}{period:06}{SUFFIX}"))
+        period_path(&self.dir, period)
     }
 
     pub(crate) fn has_period(&self, period: u32) -> bool {
@@ -167,27 +167,6 @@ impl KeyStore {
         Ok(PeriodKey::new(Secret::new(key))?)
     }
 
-    /// The periods whose keys there are.
-    pub(crate) fn periods(&self) -> Result<Vec<u32>, KeyStoreError> {
-        let io = |source| KeyStoreError::Io { path: self.dir.clone(), source };
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(io)? {
-            let name = entry.map_err(io)?.file_name();
-            let digits = name.to_str().and_then(|name| {
-                name.strip_prefix(PERIOD_PREFIX)?.strip_suffix(SUFFIX)
-            });
-            found.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
-        }
-        found.sort_unstable();
-        Ok(found)
-    }
-
-    /// Destroys a month's key; nothing else holds it.
-    pub(crate) fn destroy_period(&self, period: u32) -> Result<(), KeyStoreError> {
-        let path = self.period_path(period);
-        if path.exists() { erase(&path) } else { Ok(()) }
-    }
-
     pub(crate) fn create_period(
         &self,
         period: u32,
@@ -197,6 +176,23 @@ impl KeyStore {
         self.create(&self.period_path(period), &format!("period key {period}"), key.expose())?;
         Ok(PeriodKey::new(key)?)
     }
+}
+
+/// Where a month's key is.
+pub(crate) fn period_path(dir: &Path, period: u32) -> PathBuf {
+    dir.join(format!("{PERIOD_PREFIX}{period:06}{SUFFIX}"))
+}
+
+/// The months whose keys there are.
+pub(crate) fn periods(dir: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let digits =
+            name.to_str().and_then(|name| name.strip_prefix(PERIOD_PREFIX)?.strip_suffix(SUFFIX));
+        found.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
+    }
+    Ok(found)
 }
 
 /// Overwrites, then removes; an old snapshot of the disk may still hold it.

@@ -232,6 +232,28 @@ impl Ledger {
         positions.first().copied().ok_or(LedgerFault::Failed)
     }
 
+    /// Records, in one batch, things of the log's own in the open and the particulars of them sealed.
+    ///
+    /// # Errors
+    /// [`LedgerFault`]; then none of it is recorded.
+    pub async fn append_both(
+        &self,
+        open: &[(Kind, Body)],
+        sealed: Vec<Entry>,
+    ) -> Result<Vec<Position>, LedgerFault> {
+        let mut records = Vec::new();
+        let mut firsts = Vec::new();
+        for (kind, body) in open {
+            firsts.push(u32::try_from(records.len()).map_err(|_| LedgerFault::TooLarge)?);
+            records.push(prepare_open(*kind, body).map_err(|_| LedgerFault::TooLarge)?);
+        }
+        for entry in sealed {
+            firsts.push(u32::try_from(records.len()).map_err(|_| LedgerFault::TooLarge)?);
+            prepare(entry, &mut records).map_err(|_| LedgerFault::TooLarge)?;
+        }
+        self.offer(records, firsts).await
+    }
+
     /// Takes no record until [`Ledger::resume`]: the outside copies lag too far behind.
     pub fn suspend(&self, reason: &str) {
         let mut lag = self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner);
