@@ -70,6 +70,12 @@ gaps! {
     Silence, "silence", Note, "no record and no heartbeat for a while without a stop";
     ClockStep, "clock-step", Note, "the clock stepped";
     Recovered, "recovered", Note, "a damaged tail was set aside at a start";
+    WormMissing, "worm-missing", Broken, "a locked copy that the ledger names is gone before its time";
+    WormDiffers, "worm-differs", Broken, "a segment is not what its locked copy holds";
+    WormUnlocked, "worm-unlocked", Broken, "a copy is not locked in compliance mode for as long as the ledger says";
+    WormHidden, "worm-hidden", Note, "a locked copy is hidden under a delete marker or a newer version";
+    WormUncopied, "worm-uncopied", Note, "a closed segment has no locked copy yet";
+    WormUncompared, "worm-uncompared", Unproven, "a segment could not be compared with its locked copy";
 }
 
 impl Serialize for GapKind {

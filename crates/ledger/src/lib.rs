@@ -20,6 +20,8 @@ pub mod tree;
 mod trouble;
 pub mod verify;
 mod walk;
+#[cfg(feature = "remote")]
+pub mod worm;
 mod writer;
 
 pub use body::Body;

@@ -217,7 +217,8 @@ pub(crate) fn ledger_origin(config: &Config) -> String {
     format!("{}/ledger", config.issuer.trim_start_matches("https://"))
 }
 
-fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<Ledger, Failure> {
+/// Opens the record for writing.
+pub(crate) fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<Ledger, Failure> {
     let options = LedgerOptions::new(
         &config.ledger.dir,
         config.ledger_keys(),
