@@ -105,6 +105,8 @@ kinds! {
     BackupMade = 59, "backup.made";
     /// A backup was restored; a new stream goes on.
     BackupRestored = 60, "backup.restored";
+    /// The locked copies were checked; names each that is missing, changed, unlocked or hidden.
+    CopyChecked = 61, "ledger.copy_checked";
 }
 
 /// How it ended. The code is the record's `outcome`: 0 is success, every other is a [`Reject`]'s.

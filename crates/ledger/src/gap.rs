@@ -74,6 +74,12 @@ gaps! {
     StreamVanished, "stream-vanished", Broken, "the database knows a stream whose log is not here";
     TagWrong, "tag-wrong", Broken, "a record does not open, or its search tokens are not those of what it says";
     Shredded, "shredded", Note, "a month past its retention was shredded; its segments are gone, and the tree goes on";
+    WormMissing, "worm-missing", Broken, "a locked copy that the ledger names is gone before its time";
+    WormDiffers, "worm-differs", Broken, "a segment is not what its locked copy holds";
+    WormUnlocked, "worm-unlocked", Broken, "a copy is not locked in compliance mode for as long as the ledger says";
+    WormHidden, "worm-hidden", Note, "a locked copy is hidden under a delete marker or a newer version";
+    WormUncopied, "worm-uncopied", Note, "a closed segment has no locked copy yet";
+    WormUncompared, "worm-uncompared", Unproven, "a segment could not be compared with its locked copy";
 }
 
 impl Serialize for GapKind {

@@ -26,6 +26,8 @@ pub mod tree;
 mod trouble;
 pub mod verify;
 mod walk;
+#[cfg(feature = "remote")]
+pub mod worm;
 mod writer;
 
 pub use body::Body;

@@ -149,6 +149,9 @@ pub(crate) enum LedgerCommand {
         /// Exit 0 also when nothing outside proves the log to be whole.
         #[arg(long)]
         allow_unproven: bool,
+        /// Compare with the locked copies, too, and ask for each whether it is there and locked.
+        #[arg(long)]
+        worm: bool,
     },
     /// Print records, decrypted; that they were read is recorded first.
     #[command(after_help = "Example: phiward ledger show --last 5")]
@@ -198,8 +201,8 @@ pub(crate) enum LedgerCommand {
     /// Export as FHIR AuditEvent or JSON (not in this version).
     #[command(disable_help_flag = true)]
     Export(ledger_command::export::ExportArgs),
-    /// Repair from the WORM copy (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Bring missing or damaged segments back from their locked copies; the server must be stopped.
+    #[command(after_help = "Example: phiward ledger repair --dry-run")]
     Repair(ledger_command::repair::RepairArgs),
     /// Legal holds (not in this version).
     #[command(disable_help_flag = true)]

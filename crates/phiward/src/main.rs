@@ -64,8 +64,8 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Runs a command that serves.
-fn runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+/// Runs a command that serves or asks over the network.
+fn runtime<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

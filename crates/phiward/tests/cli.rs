@@ -118,7 +118,6 @@ fn a_planned_command_says_so_and_exits_2() {
         &["ledger", "search", "--patient", "x"],
         &["ledger", "report", "refused"],
         &["ledger", "export"],
-        &["ledger", "repair"],
         &["ledger", "hold", "list"],
         &["ledger", "shred"],
         &["ledger", "witness"],

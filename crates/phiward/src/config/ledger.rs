@@ -74,11 +74,14 @@ struct Worm {
     /// https (or http on loopback) URL of the S3 endpoint; the bucket is named in the path.
     #[schemars(with = "String")]
     endpoint: Spanned<String>,
-    bucket: String,
+    /// It must have been made with Object Lock.
+    #[schemars(with = "String")]
+    bucket: Spanned<String>,
     /// Default "us-east-1".
     region: Option<String>,
-    /// Before each object's name; default none.
-    prefix: Option<String>,
+    /// Before each object's name; default none. A folder of its own ends in a slash.
+    #[schemars(with = "Option<String>")]
+    prefix: Option<Spanned<String>>,
     /// The access key id.
     access_key: FileRef,
     /// The secret access key.
@@ -143,7 +146,6 @@ pub(crate) struct LagConfig {
 
 /// The locked bucket.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "used by the part of the ledger that it configures")]
 pub(crate) struct WormConfig {
     pub(crate) endpoint: String,
     pub(crate) bucket: String,
@@ -208,11 +210,25 @@ impl Ledger {
         };
         let worm = self.worm.map(|worm| {
             url("ledger.worm.endpoint", &worm.endpoint, wrong)?;
+            let name = |text: &str, more: &[u8], least: usize, most: usize| {
+                (least..=most).contains(&text.len())
+                    && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+            };
+            if !name(worm.bucket.get_ref(), b".-", 3, 63) {
+                let what = "a bucket's name: lower-case letters, digits, dots and hyphens";
+                return Err(wrong("ledger.worm.bucket", worm.bucket.span(), what));
+            }
+            if let Some(prefix) = &worm.prefix
+                && !name(prefix.get_ref(), b"-_./", 0, 512)
+            {
+                let what = "letters, digits, and - _ . / only";
+                return Err(wrong("ledger.worm.prefix", prefix.span(), what));
+            }
             Ok::<_, ConfigError>(WormConfig {
                 endpoint: worm.endpoint.get_ref().trim_end_matches('/').to_owned(),
-                bucket: worm.bucket,
+                bucket: worm.bucket.into_inner(),
                 region: worm.region.unwrap_or_else(|| "us-east-1".to_owned()),
-                prefix: worm.prefix.unwrap_or_default(),
+                prefix: worm.prefix.map(Spanned::into_inner).unwrap_or_default(),
                 access_key: under(&worm.access_key.file),
                 secret_key: under(&worm.secret_key.file),
                 ca: path(&worm.ca),

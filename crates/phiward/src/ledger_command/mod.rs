@@ -11,6 +11,7 @@ mod show;
 pub(crate) mod shred;
 mod verify;
 pub(crate) mod witness;
+mod worm;
 
 use std::path::{Path, PathBuf};
 
@@ -27,8 +28,8 @@ pub(crate) use verify::print_report;
 /// Runs one of the commands.
 pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
     match command {
-        LedgerCommand::Verify { ledger, expect, allow_unproven } => {
-            verify::run(&ledger, &expect, allow_unproven)
+        LedgerCommand::Verify { ledger, expect, allow_unproven, worm } => {
+            verify::run(&ledger, &expect, allow_unproven, worm)
         }
         LedgerCommand::Show { ledger, seq, last, follow, officer } => {
             let which = if follow { show::Which::Follow(last) } else { show::Which::Last(last) };
@@ -40,7 +41,7 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
         LedgerCommand::Search(args) => search::run(args),
         LedgerCommand::Report(args) => report::run(args),
         LedgerCommand::Export(args) => export::run(args),
-        LedgerCommand::Repair(args) => repair::run(args),
+        LedgerCommand::Repair(args) => repair::run(&args),
         LedgerCommand::Hold(args) => hold::run(args),
         LedgerCommand::Shred(args) => shred::run(args),
         LedgerCommand::Witness(args) => witness::run(args),

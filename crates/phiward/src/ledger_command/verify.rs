@@ -12,6 +12,7 @@ pub(super) fn run(
     ledger: &LedgerArg,
     expect: &[String],
     allow_unproven: bool,
+    worm: bool,
 ) -> Result<(), Failure> {
     let dir = dir(ledger)?;
     let mut options = VerifyOptions::new(public_key(ledger)?);
@@ -22,12 +23,15 @@ pub(super) fn run(
         options.expectations.push(read_file(path.as_ref())?);
     }
     let bar = output::progress(0);
-    let report = verify(&dir, &options, &mut |progress| {
+    let mut report = verify(&dir, &options, &mut |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     })
     .map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))?;
     bar.finish_and_clear();
+    if worm {
+        super::worm::compare(ledger, &dir, &mut report)?;
+    }
     print_report(&report, ledger.json)?;
     match report.verdict {
         Verdict::Pass => Ok(()),

@@ -6,7 +6,7 @@ mod index;
 mod manifest;
 mod stream;
 mod witness;
-mod worm;
+pub(crate) mod worm;
 
 use std::sync::Arc;
 
