@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::ledger_access::OfficerArgs;
 use crate::{backup, key, ledger_command, restore};
 
 /// An authorization server, a FHIR gateway and a provable ledger for protected health information.
@@ -152,7 +153,7 @@ pub(crate) enum LedgerCommand {
         #[arg(long)]
         allow_unproven: bool,
     },
-    /// Print records, decrypted; asks for the key-encryption key.
+    /// Print records, decrypted; that they were read is recorded first.
     #[command(after_help = "Example: phiward ledger show --last 5")]
     Show {
         #[command(flatten)]
@@ -166,6 +167,8 @@ pub(crate) enum LedgerCommand {
         /// Go on with new ones.
         #[arg(long)]
         follow: bool,
+        #[command(flatten)]
+        officer: OfficerArgs,
     },
     /// Print the latest signed checkpoint.
     #[command(after_help = "Example: phiward ledger checkpoint > checkpoint.txt")]

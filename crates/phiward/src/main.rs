@@ -12,6 +12,7 @@ mod failure;
 mod init;
 mod key;
 mod keyring;
+mod ledger_access;
 mod ledger_command;
 mod ledger_tasks;
 mod lock;

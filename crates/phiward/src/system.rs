@@ -14,7 +14,7 @@ use keys::custody::Custody;
 use keys::seal::SealKey;
 use keys::signing::KeyRing;
 use keys::{Random, SystemRandom};
-use ledger::{Ledger, LedgerOptions};
+use ledger::{Ledger, LedgerOptions, OpenError};
 use outbound::{Client, Limits, Options, Origin, PeerPolicy};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -26,7 +26,7 @@ use web::health::Health;
 use web::server::{ServerLimits, Transport, serve};
 use web::tls::{Tls, TlsFiles};
 
-use crate::admin::Socket;
+use crate::admin::{Rooms, Socket};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -168,7 +168,11 @@ impl System {
         let socket = Socket::open(&self.config.data).map_err(|error| usage(&error))?;
         let reload = reload_on_hangup(self.tls.clone())?;
         let mut background = vec![
-            tokio::spawn(socket.serve(self.authority.clone())),
+            tokio::spawn(socket.serve(Rooms {
+                config: Arc::clone(&self.config),
+                authority: self.authority.clone(),
+                ledger: self.ledger.clone(),
+            })),
             tokio::spawn(reload),
             tokio::spawn(sweep(self.store.clone())),
         ];
@@ -217,7 +221,8 @@ pub(crate) fn ledger_origin(config: &Config) -> String {
     format!("{}/ledger", config.issuer.trim_start_matches("https://"))
 }
 
-fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<Ledger, Failure> {
+/// Opens the ledger for writing; one process at a time can.
+pub(crate) fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<Ledger, OpenError> {
     let options = LedgerOptions::new(
         &config.ledger.dir,
         config.ledger_keys(),

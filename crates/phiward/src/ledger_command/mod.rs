@@ -29,7 +29,10 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
         LedgerCommand::Verify { ledger, expect, allow_unproven } => {
             verify::run(&ledger, &expect, allow_unproven)
         }
-        LedgerCommand::Show { ledger, seq, last, follow } => show::run(&ledger, seq, last, follow),
+        LedgerCommand::Show { ledger, seq, last, follow, officer } => {
+            let which = if follow { show::Which::Follow(last) } else { show::Which::Last(last) };
+            show::run(&ledger, seq.map_or(which, show::Which::Seq), &officer)
+        }
         LedgerCommand::Checkpoint { ledger } => prove::checkpoint(&ledger),
         LedgerCommand::Prove { ledger, seq } => prove::inclusion(&ledger, seq),
         LedgerCommand::Consistency { ledger, old } => prove::consistency(&ledger, &old),
