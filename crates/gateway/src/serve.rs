@@ -143,6 +143,7 @@ impl Gateway {
             jti: &claims.jti,
         };
         let standing = self.parts.store.standing(&query, now).await?;
+        story.stands(&standing);
         if standing.verdict != Verdict::Good {
             story.note(match standing.verdict {
                 Verdict::ClientDisabled => "the client is disabled",

@@ -4,6 +4,7 @@
 
 mod body;
 mod calendar;
+pub mod census;
 mod chain;
 mod entry;
 mod files;

@@ -256,6 +256,10 @@ pub(crate) enum ClientCommand {
     Apply(Planned),
 }
 
+fn bases() -> clap::builder::PossibleValuesParser {
+    domain::Basis::ALL.iter().map(|basis| basis.as_str()).collect::<Vec<_>>().into()
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ClientAddArgs {
     #[command(flatten)]
@@ -268,9 +272,15 @@ pub(crate) struct ClientAddArgs {
     /// The legal name of who receives the data.
     #[arg(long)]
     pub(crate) legal_name: String,
+    /// Their postal address, for the accounting of disclosures (45 CFR 164.528).
+    #[arg(long, default_value = "")]
+    pub(crate) address: String,
     /// What the data is for.
     #[arg(long)]
     pub(crate) purpose: String,
+    /// The legal basis on which it receives data; without one, who acts decides.
+    #[arg(long, value_name = "BASIS", value_parser = bases())]
+    pub(crate) basis: Option<String>,
     /// Where codes may be sent; may repeat.
     #[arg(long, value_name = "URI")]
     pub(crate) redirect_uri: Vec<String>,

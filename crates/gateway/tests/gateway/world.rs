@@ -232,6 +232,8 @@ async fn populate(store: &Store, now: Timestamp) {
             name: client.into(),
             legal_name: client.into(),
             purpose: "test".into(),
+            basis: None,
+            address: String::new(),
             authentication: ClientAuthentication::None,
             redirect_uris: vec![],
             grants: vec![],

@@ -194,6 +194,8 @@ async fn populate(authority: &Authority) -> String {
         name: "Lab <Trends>".into(),
         legal_name: "Lab Trends Ltd".into(),
         purpose: "To draw curves".into(),
+        basis: None,
+        address: String::new(),
         authentication,
         redirect_uris: vec![
             RedirectUri::parse(CALLBACK).unwrap(),

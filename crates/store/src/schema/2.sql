@@ -1,0 +1,6 @@
+-- What each disclosure's record says of its recipient is read with the standing of the token, in the
+-- same round trip; so it stands beside the draft, which stays the registration.
+
+ALTER TABLE clients ADD COLUMN purpose TEXT NOT NULL DEFAULT '';
+ALTER TABLE clients ADD COLUMN basis TEXT;
+UPDATE clients SET purpose = {draft_purpose};
