@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use ledger::Field;
 use ledger::census::{Census, CensusError, census};
 use ledger::note::VerifierKey;
 use ledger::proof::{Inclusion, ProofError, Prover};
 use ledger::read::Reader;
-use ledger::Field;
 use ledger::tree::{Hash, verify_inclusion};
 use serde::Serialize;
 
@@ -157,7 +157,10 @@ fn complete(counted: &Census, claim: &Claim<'_>) -> Result<(), ProveError> {
             std::cmp::Ordering::Greater => {
                 let missed = counted.records.saturating_sub(claim.count);
                 let count = usize::try_from(missed).unwrap_or(usize::MAX);
-                Err(ProveError::Missed { first: counted.range.map_or(0, |(first, _)| first), count })
+                Err(ProveError::Missed {
+                    first: counted.range.map_or(0, |(first, _)| first),
+                    count,
+                })
             }
             std::cmp::Ordering::Less => {
                 Err(ProveError::Unconfirmed { first: counted.range.map_or(0, |(_, last)| last) })
@@ -169,9 +172,10 @@ fn complete(counted: &Census, claim: &Claim<'_>) -> Result<(), ProveError> {
     if let Some(first) = missed.next() {
         return Err(ProveError::Missed { first: *first, count: missed.count().saturating_add(1) });
     }
-    let unconfirmed = claim.read.difference(&leaves).chain(
-        claim.listed.iter().filter(|seq| !leaves.contains(seq)),
-    );
+    let unconfirmed = claim
+        .read
+        .difference(&leaves)
+        .chain(claim.listed.iter().filter(|seq| !leaves.contains(seq)));
     match unconfirmed.into_iter().next() {
         Some(first) => Err(ProveError::Unconfirmed { first: *first }),
         None => Ok(()),
@@ -188,7 +192,9 @@ fn statement(counted: &Census, claim: &Claim<'_>, listed: usize) -> String {
         None => "no record".to_owned(),
     };
     let read = match claim.about {
-        Some(_) => format!("{} of them carry the token that this report is about", counted.tagged.len()),
+        Some(_) => {
+            format!("{} of them carry the token that this report is about", counted.tagged.len())
+        }
         None => "all of them were read".to_owned(),
     };
     format!(

@@ -18,7 +18,7 @@ pub(super) fn fits(
     stable: &VerifierKey,
 ) -> io::Result<bool> {
     let (_, next) = SegmentReader::open(next)?;
-    let end = end_of(path, number, stream, stable)?;
+    let end = end_of(path, number, Some(stream), stable)?;
     // A next segment whose header is gone says nothing against this one.
     Ok(end.is_some_and(|end| next.is_none_or(|next| next == end)))
 }
@@ -27,11 +27,13 @@ pub(super) fn fits(
 pub(super) fn end_of(
     path: &Path,
     number: u32,
-    stream: u32,
+    stream: Option<u32>,
     stable: &VerifierKey,
 ) -> io::Result<Option<State>> {
     let (mut reader, header) = SegmentReader::open(path)?;
-    let Some(header) = header.filter(|h| h.segment == number && h.stream == stream) else {
+    let Some(header) =
+        header.filter(|h| h.segment == number && stream.is_none_or(|own| h.stream == own))
+    else {
         return Ok(None);
     };
     let mut chain = Chain::new(header, stable.clone(), &[]);

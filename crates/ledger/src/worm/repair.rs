@@ -13,7 +13,7 @@ use domain::Timestamp;
 use crate::files;
 use crate::gap::{Gap, Weight};
 use crate::trouble::Trouble;
-use crate::verify::{VerifyOptions, verify};
+use crate::verify::{VerifyError, VerifyOptions, verify};
 use crate::worm::archive::{Copy, closed, copies, hash_file};
 use crate::worm::bucket::{Bucket, BucketError};
 use crate::worm::fit;
@@ -34,6 +34,9 @@ pub enum RepairError {
     /// A server holds the ledger.
     #[error("ledger {path} is in use by another process; stop the server, repair, start it again", path = .0.display())]
     InUse(PathBuf),
+    /// What is here cannot be verified at all: of a newer format, or of another log.
+    #[error(transparent)]
+    Unverifiable(#[from] VerifyError),
     /// The bucket did not answer as it should.
     #[error(transparent)]
     Bucket(BucketError),
@@ -53,6 +56,10 @@ impl RepairError {
         match self {
             Self::Io { .. } => Trouble::NotWritable,
             Self::InUse(_) => Trouble::InUse,
+            Self::Unverifiable(error) => match error.trouble() {
+                Some(trouble) => trouble,
+                None => Trouble::NotWritable,
+            },
             Self::Bucket(_) => Trouble::Unreachable,
             Self::NoCopy { .. } => Trouble::NoCopy,
         }
@@ -245,7 +252,7 @@ impl Repair {
         options
             .expectations
             .extend(files::read_text(&beside_keys).map_err(io_error(&beside_keys))?);
-        let report = verify(staging, &options, &mut |_| {}).map_err(io_error(staging))?;
+        let report = verify(staging, &options, &mut |_| {})?;
         let ours: BTreeSet<u32> = fetched.iter().filter_map(|(_, copy)| copy.segment).collect();
         let excused = |gap: &Gap| match gap.place.segment {
             // Where one link is missing, the next one does not fit.
