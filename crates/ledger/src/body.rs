@@ -130,6 +130,9 @@ body! {
     33 predecessor: Option<String>;
     /// The role in which somebody acted.
     34 role: Option<String>;
+    /// The opening of the log that this record begins, by its random name; then the one before it as
+    /// the keys' directory has it.
+    35 instance: Option<String>;
 }
 
 impl fmt::Debug for Body {
@@ -323,6 +326,7 @@ mod tests {
             hold: Some("h_1".into()),
             predecessor: Some("note\n".into()),
             role: Some("privacy_officer".into()),
+            instance: Some("00".into()),
         }
     }
 
