@@ -132,6 +132,9 @@ body! {
     34 role: Option<String>;
     /// Until when a locked copy can be neither changed nor deleted, in milliseconds since 1970.
     35 retain_until: Option<u64>;
+    /// The opening of the log that this record begins, by its random name; then the one before it as
+    /// the keys' directory has it.
+    36 instance: Option<String>;
 }
 
 impl fmt::Debug for Body {
@@ -326,6 +329,7 @@ mod tests {
             predecessor: Some("note\n".into()),
             role: Some("privacy_officer".into()),
             retain_until: Some(1_983_484_800_000),
+            instance: Some("00".into()),
         }
     }
 

@@ -2,46 +2,19 @@
 //! that a crash leaves the old one or the new one.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+
+use crate::disk::{Disk, SystemDisk};
 
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 const LOCK: &str = "lock";
 const SEGMENT_PREFIX: &str = "segment-";
 const SEGMENT_SUFFIX: &str = ".phl";
 const TEMPORARY_SUFFIX: &str = ".tmp";
-
-/// How the live segment is written and made durable. Tests put a faulty one in.
-pub trait Disk: Send + Sync {
-    /// Writes all of the bytes at the offset.
-    ///
-    /// # Errors
-    /// What the system says; the ledger then stops.
-    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()>;
-
-    /// Returns when everything written is durable.
-    ///
-    /// # Errors
-    /// What the system says; the ledger then stops, for a failed sync must not be tried again.
-    fn sync(&self, file: &File) -> io::Result<()>;
-}
-
-/// The disk as it is: `pwrite` and `fdatasync`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemDisk;
-
-impl Disk for SystemDisk {
-    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        file.write_all_at(bytes, offset)
-    }
-
-    fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_data()
-    }
-}
 
 /// The segment's file name.
 pub(crate) fn segment_path(dir: &Path, segment: u32) -> PathBuf {
@@ -85,11 +58,11 @@ pub(crate) fn next_segment(dir: &Path, number: u32) -> io::Result<Option<(u32, P
 }
 
 /// Removes what an interrupted [`replace`] or segment creation left.
-pub(crate) fn remove_temporaries(dir: &Path) -> io::Result<()> {
+pub(crate) fn remove_temporaries(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_name().to_str().is_some_and(|name| name.ends_with(TEMPORARY_SUFFIX)) {
-            fs::remove_file(entry.path())?;
+            disk.remove(&entry.path())?;
         }
     }
     Ok(())
@@ -104,12 +77,22 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
 
 /// Replaces a file's content: the old content or the new, never a part.
 pub(crate) fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_on(&SystemDisk, path, content, mode)
+}
+
+/// The same on a disk of the caller's. When it returns, the new content is durable under its name.
+pub(crate) fn replace_on(
+    disk: &dyn Disk,
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+) -> io::Result<()> {
     let temporary = temporary(path);
-    let mut file =
-        File::options().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_data()?;
-    fs::rename(&temporary, path)
+    let file = disk.create(&temporary, mode)?;
+    disk.write(&file, content, 0)?;
+    disk.sync(&file)?;
+    disk.rename(&temporary, path)?;
+    disk.sync_dir(path.parent().unwrap_or(path))
 }
 
 /// The file's text, if there is one.

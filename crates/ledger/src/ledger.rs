@@ -1,7 +1,6 @@
 //! The handle: cheap to clone, asynchronous, and it answers only when the record is durable.
 
 use std::path::PathBuf;
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,13 +13,17 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::body::Body;
 use crate::calendar::{day_of, period_of};
 use crate::chain::{STARTED, day_key, genesis};
+use crate::disk::{Disk, SystemDisk};
 use crate::entry::{Entry, Prepared, prepare, prepare_open};
-use crate::files::{self, Disk, SystemDisk};
+use crate::files;
+use crate::instance::Instance;
 use crate::key_store::{KeyStore, TokenCache};
 use crate::note::{self, Checkpoint, DayCertificate, VerifierKey};
+use crate::queue::{self, Desk, Sender};
 use crate::recover::{Found, OpenError, SetAside, io_error, recover};
 use crate::segment::LiveSegment;
-use crate::writer::{Message, Shared, Writer};
+use crate::stop::take_ballast;
+use crate::writer::{Append, Message, Shared, Writer};
 
 /// What a ledger needs to open.
 #[derive(Clone)]
@@ -43,6 +46,8 @@ pub struct LedgerOptions {
     pub random: Arc<dyn Random>,
     /// How the live segment is written.
     pub disk: Arc<dyn Disk>,
+    /// Room kept in the ledger's directory, so that the stop can be recorded on a full disk.
+    pub ballast_bytes: u64,
     /// A segment is preallocated to this many bytes and ends when they are full.
     pub segment_bytes: u64,
     /// A segment that is not empty ends at this age.
@@ -74,6 +79,7 @@ impl LedgerOptions {
             clock,
             random,
             disk: Arc::new(SystemDisk),
+            ballast_bytes: 64 << 20,
             segment_bytes: 64 << 20,
             segment_age: Duration::from_secs(15 * 60),
             heartbeat: Duration::from_secs(60),
@@ -163,13 +169,17 @@ impl Ledger {
         for dir in [&options.dir, &options.keys_dir] {
             key_file::create_dir(dir).map_err(crate::key_store::KeyStoreError::from)?;
         }
-        let lock = files::lock(&options.dir).map_err(io_error(&options.dir))?;
-        let lock = lock.ok_or_else(|| OpenError::InUse(options.dir.clone()))?;
+        // The keys, too: a copy of the log in another directory is another log.
+        let lock = |dir: &PathBuf| {
+            let lock = files::lock(dir).map_err(io_error(dir))?;
+            lock.ok_or_else(|| OpenError::InUse(dir.clone()))
+        };
+        let locks = [lock(&options.dir)?, lock(&options.keys_dir)?];
         for dir in [&options.dir, &options.keys_dir] {
-            files::remove_temporaries(dir).map_err(io_error(dir))?;
+            files::remove_temporaries(&*options.disk, dir).map_err(io_error(dir))?;
         }
-        let (writer, opened) = start(options, lock)?;
-        let (requests, queue) = channel();
+        let (writer, opened) = start(options, locks)?;
+        let (requests, desk): (_, Desk<Message>) = queue::queue();
         let ledger = Self {
             requests,
             room: Arc::new(Semaphore::new(ROOM)),
@@ -179,7 +189,7 @@ impl Ledger {
         let dir = writer.options.dir.clone();
         std::thread::Builder::new()
             .name("ledger".into())
-            .spawn(move || writer.run(&queue))
+            .spawn(move || writer.run(desk))
             .map_err(io_error(&dir))?;
         Ok((ledger, opened))
     }
@@ -217,8 +227,8 @@ impl Ledger {
         let room = Arc::clone(&self.room).acquire_owned().await;
         let permit = room.map_err(|_| LedgerFault::Closed)?;
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Append { records, firsts, reply, permit })?;
-        answer.await.map_err(|_| self.gone())?
+        self.send(Message::Append(Append { records, firsts, reply, permit }))?;
+        answer.await.map_err(|_| self.gone())
     }
 
     /// Records something of the log's own, readable without the key to the PHI: what an auditor must
@@ -331,7 +341,7 @@ impl Ledger {
 }
 
 /// Finds where the log stands, and brings it to where records can be taken.
-fn start(options: LedgerOptions, lock: std::fs::File) -> Result<(Writer, Opened), OpenError> {
+fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, Opened), OpenError> {
     let dir = options.dir.clone();
     let failed = |reason: String| OpenError::Failed { path: dir.clone(), reason };
     let origin_error = || OpenError::Origin(options.origin.clone());
@@ -355,7 +365,7 @@ fn start(options: LedgerOptions, lock: std::fs::File) -> Result<(Writer, Opened)
         VerifierKey::new(&options.origin, stable.public()).map_err(|_| origin_error())?;
     store.publish_stable(&stable_key)?;
     let now = u64::try_from(options.clock.now().millis()).unwrap_or(0);
-    let found = recover(&dir, &options.keys_dir, options.stream, &stable_key)?;
+    let found = recover(&dir, &options.keys_dir, options.stream, &stable_key, &*options.disk)?;
     let (mut state, set_aside, fresh) = match found {
         // A first start that was cut short before its first record begins again.
         Found::Log { state, .. } if state.batch == 0 => (state, None, true),
@@ -388,11 +398,15 @@ fn start(options: LedgerOptions, lock: std::fs::File) -> Result<(Writer, Opened)
         let empty = header.is_some_and(|header| header.batch == state.batch)
             && reader.end_of_data(reader.offset()).map_err(io_error(&last))? == reader.offset();
         if empty {
-            std::fs::remove_file(&last).map_err(io_error(&last))?;
+            options.disk.remove(&last).map_err(io_error(&last))?;
         } else {
             state.segment = state.segment.saturating_add(1);
         }
     }
+    take_ballast(&*options.disk, &dir, options.ballast_bytes).map_err(io_error(&dir))?;
+    let keys_dir = &options.keys_dir;
+    let instance = Instance::begin(&dir, keys_dir, &*options.random, &*options.disk)
+        .map_err(io_error(keys_dir))?;
     let segment = LiveSegment::create(&dir, &state, options.segment_bytes, &options.disk)
         .map_err(io_error(&dir))?;
     let records = state.seq;
@@ -414,10 +428,11 @@ fn start(options: LedgerOptions, lock: std::fs::File) -> Result<(Writer, Opened)
         last_tick: Instant::now(),
         clocks: (now, Instant::now()),
         options,
-        _lock: lock,
+        instance,
+        _locks: locks,
     };
     first_records(&mut writer, fresh, set_aside.as_ref(), now)
-        .map_err(|failure| failed(failure.0))?;
+        .map_err(|failure| failed(failure.reason))?;
     Ok((writer, Opened { created: fresh, recovered: set_aside, records }))
 }
 
@@ -441,10 +456,19 @@ fn first_records(
         let note = note::sign(&certificate.text(), &[(&stable.0, &stable.1)])?;
         writer.state.day = day;
         writer.state.day_key = writer.day.1.public().0;
-        let predecessor = writer.options.predecessor.clone();
-        let body = Body { certificate: Some(note), predecessor, ..Body::default() };
+        let body = Body {
+            certificate: Some(note),
+            predecessor: writer.options.predecessor.clone(),
+            instance: Some(writer.instance.names()),
+            ..Body::default()
+        };
         writer.own(Kind::StreamOpened, &body, time)?;
         return writer.checkpoint();
+    }
+    if writer.state.batch == 1 {
+        // The first start was cut short before its checkpoint: nothing was acknowledged yet, and
+        // from the second batch on a missing checkpoint is a reason to refuse.
+        writer.checkpoint()?;
     }
     if day_of(time) != writer.state.day {
         writer.next_day(time)?;
@@ -455,6 +479,7 @@ fn first_records(
         writer.own(Kind::Recovered, &body, time)?;
     }
     let detail = Some(STARTED.to_owned());
-    writer.own(Kind::Heartbeat, &Body { detail, ..Body::default() }, time)?;
+    let instance = Some(writer.instance.names());
+    writer.own(Kind::Heartbeat, &Body { detail, instance, ..Body::default() }, time)?;
     writer.checkpoint()
 }

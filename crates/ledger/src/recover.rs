@@ -2,11 +2,12 @@
 //! off, and kept aside; a log smaller or other than a checkpoint that was signed is refused.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::chain::{Chain, State, genesis};
+use crate::disk::Disk;
 use crate::files;
 use crate::gap::{Gap, GapKind, Place, Weight};
 use crate::key_store::KeyStoreError;
@@ -133,6 +134,7 @@ pub(crate) fn recover(
     keys_dir: &Path,
     stream: u32,
     stable: &VerifierKey,
+    disk: &dyn Disk,
 ) -> Result<Found, OpenError> {
     let segments = files::segments(dir).map_err(io_error(dir))?;
     let beside_log = checkpoint(&dir.join(files::CHECKPOINT), stable)?;
@@ -180,12 +182,14 @@ pub(crate) fn recover(
             return Err(corrupt(GapKind::SegmentMissing, 0));
         }
         chain.segment(header, place);
+        let mut last_batch = (0, 0);
         loop {
             let offset = reader.offset();
             let place = Place { offset: Some(offset), ..place };
             match reader.step().map_err(io_error(path))? {
                 Step::Batch(batch) => {
                     chain.batch(&batch, place);
+                    last_batch = (offset, reader.offset());
                     continue;
                 }
                 Step::End => break,
@@ -216,10 +220,10 @@ pub(crate) fn recover(
             }
             let data_end = tail.map_or_else(|| reader.offset(), |(offset, _)| offset);
             let set_aside = match tail {
-                Some((from, to)) => Some(put_aside(dir, path, *number, from, to)?),
+                Some((from, to)) => Some(put_aside(disk, path, *number, from, to)?),
                 None => None,
             };
-            cut(path, data_end).map_err(io_error(path))?;
+            harden(disk, path, last_batch, data_end).map_err(io_error(path))?;
             return Ok(Found::Log { state: chain.state, set_aside });
         }
     }
@@ -253,33 +257,49 @@ fn compare(dir: &Path, chain: &Chain, signed: &[&Checkpoint]) -> Result<(), Open
 
 /// Keeps a copy of a torn tail.
 fn put_aside(
-    dir: &Path,
+    disk: &dyn Disk,
     segment_path: &Path,
     segment: u32,
     from: u64,
     to: u64,
 ) -> Result<SetAside, OpenError> {
     let bytes = to.saturating_sub(from);
-    let file = dir.join(format!("set-aside-{segment:010}-{from}"));
+    let file = segment_path.with_file_name(format!("set-aside-{segment:010}-{from}"));
     let copy = || -> io::Result<()> {
-        let mut source = File::open(segment_path)?;
-        io::Seek::seek(&mut source, io::SeekFrom::Start(from))?;
-        let mut target =
-            File::options().write(true).create(true).truncate(true).mode(0o600).open(&file)?;
-        io::copy(&mut io::Read::take(source, bytes), &mut target)?;
-        target.flush()?;
-        target.sync_all()
+        let source = File::open(segment_path)?;
+        let target = disk.create(&file, 0o600)?;
+        let mut piece = vec![0; 1 << 16];
+        let mut at = 0;
+        while at < bytes {
+            let wanted = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(piece.len());
+            let Some(piece) = piece.get_mut(..wanted) else { break };
+            source.read_exact_at(piece, from + at)?;
+            disk.write(&target, piece, at)?;
+            at += wanted as u64;
+        }
+        disk.sync(&target)?;
+        disk.sync_dir(segment_path.parent().unwrap_or(segment_path))
     };
     copy().map_err(io_error(&file))?;
     Ok(SetAside { segment, offset: from, bytes, file })
 }
 
-/// Ends a segment where its data ends.
-pub(crate) fn cut(path: &Path, end: u64) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
-    if file.metadata()?.len() != end {
-        file.set_len(end)?;
-        file.sync_all()?;
+/// Ends a segment where its data ends, and makes durable what this start goes on from. The last batch
+/// is written again: after a sync that failed, or a process that was killed before it, the system may
+/// show what is not on the disk and call the next sync done.
+fn harden(disk: &dyn Disk, path: &Path, last_batch: (u64, u64), end: u64) -> io::Result<()> {
+    let file = disk.open(path)?;
+    let (mut at, to) = last_batch;
+    let mut piece = vec![0; 1 << 16];
+    while at < to {
+        let wanted = usize::try_from(to - at).unwrap_or(usize::MAX).min(piece.len());
+        let Some(piece) = piece.get_mut(..wanted) else { break };
+        file.read_exact_at(piece, at)?;
+        disk.write(&file, piece, at)?;
+        at += wanted as u64;
     }
-    Ok(())
+    // Also where the length shows already: it may not be durable either.
+    disk.set_len(&file, end)?;
+    disk.sync(&file)?;
+    disk.sync_dir(path.parent().unwrap_or(path))
 }

@@ -1,23 +1,29 @@
 //! The live segment: made whole before it gets its name, preallocated, and no batch is reported
-//! written before it is durable. Whoever moves, replaces or cuts the file underneath is noticed.
+//! written before it is durable. Whoever moves, replaces, cuts or extends the file underneath, takes
+//! away its directory or its mount, or remounts it read-only, is noticed.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::fs::{FallocateFlags, fallocate};
-
 use crate::chain::State;
-use crate::files::{self, Disk};
+use crate::disk::{Disk, sync_failed};
+use crate::files;
 
 pub(crate) struct LiveSegment {
     file: File,
     path: PathBuf,
+    dir: PathBuf,
+    /// The open directory, to see whether its name still leads to it.
+    dir_file: File,
     end: u64,
+    /// The length that was allocated.
+    room: u64,
     identity: (u64, u64, u64),
+    closed: bool,
     disk: Arc<dyn Disk>,
     pub opened: Instant,
     pub batches: u64,
@@ -32,28 +38,27 @@ impl LiveSegment {
         disk: &Arc<dyn Disk>,
     ) -> io::Result<Self> {
         let path = files::segment_path(dir, state.segment);
-        let temporary = files::temporary(&path);
-        let mut options = File::options();
-        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&temporary)?;
-        let header = state.encode();
-        match fallocate(&file, FallocateFlags::empty(), 0, preallocate.max(1)) {
-            // Some file systems cannot; then the file grows as it is written.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-            Err(error) => return Err(error.into()),
-        }
-        file.write_all_at(&header, 0)?;
-        file.sync_all()?;
         if path.exists() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        fs::rename(&temporary, &path)?;
-        files::sync_dir(dir)?;
+        let temporary = files::temporary(&path);
+        let file = disk.create(&temporary, 0o600)?;
+        let header = state.encode();
+        disk.allocate(&file, preallocate.max(1))?;
+        disk.write(&file, &header, 0)?;
+        disk.sync(&file).map_err(sync_failed)?;
+        disk.rename(&temporary, &path)?;
+        disk.sync_dir(dir).map_err(sync_failed)?;
         let meta = file.metadata()?;
         Ok(Self {
             path,
+            dir: dir.to_owned(),
+            dir_file: File::open(dir)?,
             end: header.len() as u64,
+            room: meta.len(),
             identity: (meta.dev(), meta.ino(), meta.nlink()),
             file,
+            closed: false,
             disk: Arc::clone(disk),
             opened: Instant::now(),
             batches: 0,
@@ -65,30 +70,44 @@ impl LiveSegment {
         self.end
     }
 
+    /// Whether nothing more can be written to it.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Writes a batch; returns when it is durable.
     pub(crate) fn append(&mut self, batch: &[u8]) -> io::Result<()> {
         self.disk.write(&self.file, batch, self.end)?;
-        self.disk.sync(&self.file)?;
+        self.disk.sync(&self.file).map_err(sync_failed)?;
         self.end += batch.len() as u64;
         self.batches += 1;
         Ok(())
     }
 
-    /// That the file by this name is still the one written to, and whole.
+    /// That the file by this name is still the one written to, whole, and on the same disk.
     pub(crate) fn check(&self) -> io::Result<()> {
         let named = fs::symlink_metadata(&self.path)?;
         let own = self.file.metadata()?;
-        let same = [&named, &own].iter().all(|m| (m.dev(), m.ino(), m.nlink()) == self.identity);
-        if same && own.len() >= self.end {
-            Ok(())
-        } else {
-            Err(io::Error::other("the live segment was moved, replaced or cut"))
+        if [&named, &own].iter().any(|m| (m.dev(), m.ino(), m.nlink()) != self.identity) {
+            return Err(io::Error::other("the live segment was moved, replaced or linked"));
         }
+        if own.len() != self.room.max(self.end) {
+            return Err(io::Error::other("the live segment was cut or extended by somebody else"));
+        }
+        let (named, own) = (fs::metadata(&self.dir)?, self.dir_file.metadata()?);
+        if (named.dev(), named.ino()) != (own.dev(), own.ino()) || own.nlink() == 0 {
+            return Err(io::Error::other("the ledger's directory was moved or replaced"));
+        }
+        if self.disk.is_read_only(&self.file)? {
+            return Err(io::Error::other("the ledger's disk was remounted read-only"));
+        }
+        Ok(())
     }
 
     /// Ends the segment where its data ends.
-    pub(crate) fn trim(&self) -> io::Result<()> {
-        self.file.set_len(self.end)?;
-        self.file.sync_all()
+    pub(crate) fn trim(&mut self) -> io::Result<()> {
+        self.disk.set_len(&self.file, self.end)?;
+        (self.room, self.closed) = (self.end, true);
+        self.disk.sync(&self.file).map_err(sync_failed)
     }
 }

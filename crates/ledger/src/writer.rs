@@ -2,7 +2,6 @@
 //! waiters go. Nothing is acknowledged before it is durable, and after the first failure nothing is
 //! acknowledged at all.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,27 +14,61 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::body::Body;
 use crate::calendar::{day_of, period_of};
 use crate::chain::{State, day_key};
+use crate::disk::is_full;
 use crate::entry::{Prepared, prepare_open};
 use crate::files;
 use crate::format::{BATCH_HEADER_LEN, BatchHeader, Footer, LeafHeader, TAG_LEN, VERSION};
+use crate::instance::Instance;
 use crate::key_store::{KeyStore, PeriodKey, TokenCache};
 use crate::ledger::{LedgerFault, LedgerOptions, Position};
 use crate::note::{self, Checkpoint, DayCertificate, VerifierKey};
+use crate::queue::{self, Ask, Desk, Found};
 use crate::read::nonce;
 use crate::segment::LiveSegment;
 use crate::tree::leaf_hash;
 
 /// What the handles ask for.
 pub(crate) enum Message {
-    Append {
-        records: Vec<Prepared>,
-        /// For each entry, which record is its first.
-        firsts: Vec<u32>,
-        reply: oneshot::Sender<Result<Vec<Position>, LedgerFault>>,
-        permit: OwnedSemaphorePermit,
-    },
+    Append(Append),
     Checkpoint(oneshot::Sender<Result<String, LedgerFault>>),
     Close(oneshot::Sender<Result<(), LedgerFault>>),
+}
+
+/// Records that are to be durable before their caller goes on.
+pub(crate) struct Append {
+    pub records: Vec<Prepared>,
+    /// For each entry, which record is its first.
+    pub firsts: Vec<u32>,
+    pub reply: oneshot::Sender<Vec<Position>>,
+    pub permit: OwnedSemaphorePermit,
+}
+
+impl Ask for Append {
+    type Answer = Vec<Position>;
+
+    fn weight(&self) -> (usize, usize) {
+        let bytes = self.records.iter().map(|record| record.body.expose().len()).sum();
+        (self.records.len(), bytes)
+    }
+
+    fn answer(self, answer: Option<Vec<Position>>) {
+        drop(self.permit);
+        // Without an answer the caller sees the sender go, and why in what is shared.
+        if let Some(positions) = answer {
+            let _ = self.reply.send(positions);
+        }
+    }
+}
+
+impl queue::Message for Message {
+    type Ask = Append;
+
+    fn into_ask(self) -> Result<Append, Self> {
+        match self {
+            Self::Append(append) => Ok(append),
+            other => Err(other),
+        }
+    }
 }
 
 /// What the thread and the handles both see.
@@ -51,11 +84,21 @@ pub(crate) struct Shared {
 
 /// Something the writer cannot go on after; the text is for the operator and names no PHI.
 #[derive(Debug)]
-pub(crate) struct Failure(pub String);
+pub(crate) struct Failure {
+    pub reason: String,
+    /// The disk has no room: one last record can be written, on the ballast's.
+    pub full: bool,
+}
 
-impl<E: std::error::Error> From<E> for Failure {
+impl Failure {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), full: false }
+    }
+}
+
+impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self(error.to_string())
+        Self { reason: error.to_string(), full: is_full(&error) }
     }
 }
 
@@ -88,129 +131,101 @@ pub(crate) struct Writer {
     pub last_tick: Instant,
     /// Wall and steady clock, read together.
     pub clocks: (u64, Instant),
-    /// Held while the thread lives.
-    pub _lock: std::fs::File,
+    /// Which opening of the log this is, and whether the keys are still its own.
+    pub instance: Instance,
+    /// Held while the thread lives: the log's directory and the keys'.
+    pub _locks: [std::fs::File; 2],
 }
 
-fn millis(timestamp: Timestamp) -> u64 {
+pub(crate) fn millis(timestamp: Timestamp) -> u64 {
     u64::try_from(timestamp.millis()).unwrap_or(0)
 }
 
 impl Writer {
     /// Serves until every handle is gone or one says close.
-    pub(crate) fn run(mut self, requests: &Receiver<Message>) {
-        let mut waiting = Vec::new();
+    pub(crate) fn run(mut self, mut desk: Desk<Message>) {
         loop {
-            match requests.recv_timeout(TICK) {
-                Ok(first) => {
-                    if let Some(reply) = self.gather(first, requests, &mut waiting) {
-                        let result = self.finish();
-                        drop(self);
-                        let _ = reply.send(result);
-                        return;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
+            let other = match desk.gather(TICK, (BATCH_RECORDS, BATCH_BYTES)) {
+                Found::Abandoned => {
                     let _ = self.finish();
                     return;
                 }
+                Found::Nothing => None,
+                Found::Other(other) => Some(other),
+                Found::Asks(other) => {
+                    // Why it failed is known before anybody hears that it did.
+                    let _ = desk.settle(|asks| {
+                        let committed = self.commit(asks);
+                        self.keep(committed).ok_or(())
+                    });
+                    other
+                }
+            };
+            match other {
+                Some(Message::Close(reply)) => {
+                    let result = self.finish();
+                    drop(self);
+                    drop(desk);
+                    let _ = reply.send(result);
+                    return;
+                }
+                Some(Message::Checkpoint(reply)) => {
+                    let signed = self.alive().and_then(|()| self.checkpoint());
+                    let signed = self.keep(signed).ok_or(LedgerFault::Failed);
+                    let text =
+                        self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+                    let _ = reply.send(signed.map(|()| text.clone()));
+                }
+                Some(Message::Append(_)) | None => {}
             }
             if self.last_tick.elapsed() >= TICK && self.shared.failure.get().is_none() {
                 let result = self.tick();
-                self.poison_on(result);
+                let _ = self.keep(result);
                 self.last_tick = Instant::now();
             }
-        }
-    }
-
-    /// Takes all that waits, commits it, answers. A close request is handed back.
-    fn gather(
-        &mut self,
-        first: Message,
-        requests: &Receiver<Message>,
-        waiting: &mut Vec<Message>,
-    ) -> Option<oneshot::Sender<Result<(), LedgerFault>>> {
-        let (mut records, mut bytes) = (0, 0);
-        let mut next = Some(first);
-        let mut other = None;
-        while let Some(message) = next.take() {
-            let Message::Append { records: new, .. } = &message else {
-                other = Some(message);
-                break;
-            };
-            records += new.len();
-            bytes += new.iter().map(|record| record.body.expose().len()).sum::<usize>();
-            waiting.push(message);
-            if records < BATCH_RECORDS && bytes < BATCH_BYTES {
-                next = requests.try_recv().ok();
+            if self.shared.failure.get().is_some() {
+                desk.fail();
             }
-        }
-        if !waiting.is_empty() {
-            let result = self.commit(waiting);
-            let failed =
-                self.poison_on(result.as_ref().map(|_| ()).map_err(|f| Failure(f.0.clone())));
-            let mut positions = result.unwrap_or_default().into_iter();
-            for message in waiting.drain(..) {
-                let Message::Append { reply, firsts, permit, .. } = message else { continue };
-                drop(permit);
-                let own: Vec<Position> = positions.by_ref().take(firsts.len()).collect();
-                let _ = reply.send(if failed { Err(LedgerFault::Failed) } else { Ok(own) });
-            }
-        }
-        match other {
-            Some(Message::Close(reply)) => Some(reply),
-            Some(Message::Checkpoint(reply)) => {
-                let result = self.alive().and_then(|()| self.checkpoint());
-                let failed = self.poison_on(result);
-                let text = self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-                let _ =
-                    reply.send(if failed { Err(LedgerFault::Failed) } else { Ok(text.clone()) });
-                None
-            }
-            _ => None,
         }
     }
 
     fn alive(&self) -> Result<(), Failure> {
-        self.shared.failure.get().map_or(Ok(()), |reason| Err(Failure(reason.clone())))
+        self.shared.failure.get().map_or(Ok(()), |reason| Err(Failure::new(reason)))
     }
 
-    /// Whether it failed; if so, for good.
-    fn poison_on(&self, result: Result<(), Failure>) -> bool {
-        let Err(failure) = result else { return false };
-        if self.shared.failure.set(failure.0.clone()).is_ok() {
-            tracing::error!(reason = failure.0, "the ledger has stopped");
+    /// What came out, unless it failed; if so, the writer has stopped for good.
+    fn keep<T>(&mut self, result: Result<T, Failure>) -> Option<T> {
+        let failure = match result {
+            Ok(value) => return Some(value),
+            Err(failure) => failure,
+        };
+        if self.shared.failure.get().is_none() {
+            let reason = if failure.full { self.stop_full(&failure) } else { failure.reason };
+            tracing::error!(reason, "the ledger has stopped");
+            let _ = self.shared.failure.set(reason);
         }
-        true
+        None
     }
 
-    fn commit(&mut self, waiting: &[Message]) -> Result<Vec<Position>, Failure> {
+    fn commit(&mut self, asks: &[Append]) -> Result<Vec<Vec<Position>>, Failure> {
         self.alive()?;
         let time = self.time()?;
         let first_seq = self.state.seq;
         let first_leaf = self.state.tree.size() + 1;
-        let records = waiting.iter().flat_map(|message| match message {
-            Message::Append { records, .. } => records.as_slice(),
-            _ => &[],
-        });
-        self.write_batch(records, time)?;
+        self.write_batch(asks.iter().flat_map(|ask| &ask.records), time)?;
         self.last_record = Instant::now();
-        let mut positions = Vec::new();
         let mut base = 0;
-        for message in waiting {
-            let Message::Append { records, firsts, .. } = message else { continue };
-            for first in firsts {
-                let offset = base + u64::from(*first);
-                positions.push(Position {
-                    seq: first_seq + offset,
-                    leaf: first_leaf + offset,
-                    time: Timestamp::from_millis(i64::try_from(time).unwrap_or(i64::MAX)),
-                });
-            }
-            base += records.len() as u64;
-        }
-        Ok(positions)
+        let place = |offset: u64| Position {
+            seq: first_seq + offset,
+            leaf: first_leaf + offset,
+            time: Timestamp::from_millis(i64::try_from(time).unwrap_or(i64::MAX)),
+        };
+        let positions = asks.iter().map(|ask| {
+            let own = ask.firsts.iter().map(|first| place(base + u64::from(*first))).collect();
+            base += ask.records.len() as u64;
+            own
+        });
+        Ok(positions.collect())
     }
 
     /// The time for the next batch, never before the last record's. Notes a stepped clock, and goes
@@ -241,6 +256,7 @@ impl Writer {
     /// Once a second.
     fn tick(&mut self) -> Result<(), Failure> {
         self.segment.check()?;
+        self.check_keys()?;
         let now = millis(self.options.clock.now()).max(self.state.time);
         let silent = self.last_record.elapsed() >= self.options.heartbeat;
         if silent || day_of(now) != self.state.day {
@@ -264,12 +280,12 @@ impl Writer {
             Ok(writer.segment.trim()?)
         };
         let result = stop(self);
-        if self.poison_on(result) { Err(LedgerFault::Failed) } else { Ok(()) }
+        self.keep(result).ok_or(LedgerFault::Failed)
     }
 
     /// Appends one of the stream's own records.
     pub(crate) fn own(&mut self, kind: Kind, body: &Body, time: u64) -> Result<(), Failure> {
-        let record = prepare_open(kind, body).map_err(|_| Failure("record too large".into()))?;
+        let record = prepare_open(kind, body).map_err(|_| Failure::new("record too large"))?;
         self.write_batch(std::iter::once(&record), time)?;
         self.last_record = Instant::now();
         Ok(())
@@ -296,7 +312,7 @@ impl Writer {
         let signer = self.store.create_day(day, &*self.options.random)?;
         let public = signer.public();
         let key =
-            day_key(&self.options.origin, day, public.0).ok_or_else(|| Failure("origin".into()))?;
+            day_key(&self.options.origin, day, public.0).ok_or_else(|| Failure::new("origin"))?;
         let certificate = DayCertificate {
             stream: self.state.stream,
             day,
@@ -311,9 +327,12 @@ impl Writer {
             detail: Some("day key certified".into()),
             ..Body::default()
         };
-        self.state.day = day;
-        self.state.day_key = public.0;
-        self.own(Kind::KeyEvent, &body, time)?;
+        let before = (self.state.day, self.state.day_key);
+        (self.state.day, self.state.day_key) = (day, public.0);
+        if let Err(failure) = self.own(Kind::KeyEvent, &body, time) {
+            (self.state.day, self.state.day_key) = before;
+            return Err(failure);
+        }
         self.day = (key, signer);
         self.checkpoint()?;
         Ok(self.store.erase_days_except(Some(day))?)
@@ -333,11 +352,14 @@ impl Writer {
         if self.signed == self.state.tree.size() {
             return Ok(());
         }
+        self.check_keys()?;
         let (stable, day) = (&self.stable, &self.day);
         let signers = [(&stable.0, &stable.1), (&day.0, &day.1)];
         let note = note::sign(&self.head().text(), &signers)?;
+        self.instance.signed(&note);
         for dir in [&self.options.keys_dir, &self.options.dir] {
-            files::replace(&dir.join(files::CHECKPOINT), note.as_bytes(), 0o644)?;
+            let path = dir.join(files::CHECKPOINT);
+            files::replace_on(&*self.options.disk, &path, note.as_bytes(), 0o644)?;
         }
         self.signed = self.state.tree.size();
         *self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = note;
@@ -365,13 +387,15 @@ impl Writer {
         time: u64,
     ) -> Result<(), Failure> {
         let period = self.period_key(time)?;
-        let Some((_, period_key)) = &self.period else { return Err(Failure("no key".into())) };
+        let Some((_, period_key)) = &self.period else { return Err(Failure::new("no key")) };
+        // What is not durable is not so: the state goes on only after the sync.
+        let mut next = self.state.clone();
         let mut header = BatchHeader {
-            stream: self.state.stream,
-            segment: self.state.segment,
-            batch: self.state.batch,
-            first_seq: self.state.seq,
-            first_leaf: self.state.tree.size(),
+            stream: next.stream,
+            segment: next.segment,
+            batch: next.batch,
+            first_seq: next.seq,
+            first_leaf: next.tree.size(),
             count: 0,
             leaves_len: 0,
             period,
@@ -421,24 +445,21 @@ impl Writer {
         header.leaves_len = u32::try_from(out.len() - BATCH_HEADER_LEN)?;
         let head = header.encode();
         out.iter_mut().zip(head).for_each(|(to, from)| *to = from);
-        self.state.tree.push(leaf_hash(&head));
+        next.tree.push(leaf_hash(&head));
         let mut start = BATCH_HEADER_LEN;
         for end in &self.ends {
-            self.state.tree.push(leaf_hash(out.get(start..*end).unwrap_or_default()));
+            next.tree.push(leaf_hash(out.get(start..*end).unwrap_or_default()));
             start = *end;
         }
-        let footer = Footer {
-            size: self.state.tree.size(),
-            root: self.state.tree.root(),
-            prev: self.state.prev,
-        };
+        let footer = Footer { size: next.tree.size(), root: next.tree.root(), prev: next.prev };
         let footer_at = out.len();
         footer.append(out, 0);
-        self.state.prev = keys::sha256(out.get(footer_at..).unwrap_or_default());
-        self.state.batch += 1;
-        self.state.seq += u64::from(header.count);
-        self.state.time = time;
+        next.prev = keys::sha256(out.get(footer_at..).unwrap_or_default());
+        next.batch += 1;
+        next.seq += u64::from(header.count);
+        next.time = time;
         self.segment.append(out)?;
+        self.state = next;
         Ok(())
     }
 }

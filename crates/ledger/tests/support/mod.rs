@@ -94,12 +94,23 @@ impl Bench {
         Self::at(if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap())
     }
 
+    /// The same, with keys wrapped by a custody that others use, too.
+    pub fn in_memory_with(custody: Arc<dyn Custody>) -> Self {
+        let memory = Path::new("/dev/shm");
+        let root = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        Self::with(root.unwrap(), custody)
+    }
+
     fn at(root: TempDir) -> Self {
         let custody = FileKek::create(&root.path().join("kek"), Arc::new(SystemRandom)).unwrap();
+        Self::with(root, Arc::new(custody))
+    }
+
+    fn with(root: TempDir, custody: Arc<dyn Custody>) -> Self {
         Self {
             root,
             clock: Arc::new(TestClock { base: Instant::now(), offset: AtomicI64::new(0) }),
-            custody: Arc::new(custody),
+            custody,
             disk: Arc::default(),
         }
     }
@@ -122,6 +133,7 @@ impl Bench {
             Arc::new(SystemRandom),
         );
         options.segment_bytes = 256 << 10;
+        options.ballast_bytes = 64 << 10;
         options.disk = self.disk.clone();
         options.checkpoint_every = Duration::from_secs(3600);
         options
