@@ -99,16 +99,17 @@ fn child_that_appends_until_killed() {
     let Some(root) = std::env::args().skip_while(|arg| arg != "--skip").nth(1) else { return };
     let root = std::path::PathBuf::from(root.strip_prefix("root=").unwrap());
     let custody = FileKek::open(&root.join("kek"), Arc::new(SystemRandom)).unwrap();
-    let mut bench = Bench::new();
-    bench.custody = Arc::new(custody);
+    let bench = Bench::with(tempfile::TempDir::new_in(&root).unwrap(), Arc::new(custody));
     let mut options = bench.options();
     options.dir = root.join("ledger");
     options.keys_dir = root.join("keys");
     options.checkpoint_every = std::time::Duration::from_millis(1);
-    let (ledger, opened) = ledger::Ledger::open(options).unwrap();
+    let begun = std::time::Instant::now();
+    let (ledger, _) = ledger::Ledger::open(options).unwrap();
+    let took = begun.elapsed().as_millis();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     use std::io::Write;
-    writeln!(std::io::stdout().lock(), "OPENED {}", opened.records).unwrap();
+    writeln!(std::io::stdout().lock(), "OPENED {took}").unwrap();
     for task in 0..8_u32 {
         let ledger = ledger.clone();
         runtime.spawn(async move {
@@ -122,12 +123,16 @@ fn child_that_appends_until_killed() {
     std::thread::sleep(std::time::Duration::from_secs(60));
 }
 
-#[tokio::test]
-async fn a_killed_process_loses_no_acknowledged_record() {
+/// How often the child is killed.
+const KILLS: u64 = 200;
+
+#[test]
+fn two_hundred_kills_under_load_lose_no_acknowledged_record() {
     let bench = Bench::new();
     let mut acknowledged: Vec<(u64, u32)> = Vec::new();
-    let mut checkpoints = Vec::new();
-    for round in 0..12_u64 {
+    let mut checkpoints: Vec<String> = Vec::new();
+    let mut slowest = 0;
+    for round in 0..KILLS {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "child_that_appends_until_killed", "--nocapture"])
             .args(["--skip", &format!("root={}", bench.root.path().display())])
@@ -136,31 +141,61 @@ async fn a_killed_process_loses_no_acknowledged_record() {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let wanted = 5 + 30 * round;
+        let before = acknowledged.len();
+        // Every tenth is killed while it starts, the others after more or fewer records.
+        let wanted = if round % 10 == 7 { 0 } else { 1 + 7 * (round % 13) };
         let mut seen = 0;
         while seen < wanted {
             let line = lines.next().expect("the child lives").unwrap();
+            if let Some((_, opened)) = line.split_once("OPENED ") {
+                slowest = slowest.max(opened.parse::<u64>().unwrap());
+            }
             seen += u64::from(note(&line, &mut acknowledged));
+        }
+        if wanted == 0 {
+            std::thread::sleep(std::time::Duration::from_micros(300 * round));
         }
         child.kill().unwrap();
         child.wait().unwrap();
         for line in lines.map_while(Result::ok) {
             note(&line, &mut acknowledged);
         }
-        checkpoints.push(bench.checkpoint());
+        // What this round was told is there, before the next begins.
+        let new = &acknowledged[before..];
+        if let Some(first) = new.iter().map(|(seq, _)| *seq).min() {
+            all_read_back(&bench, first, new);
+        }
+        if round % 10 == 9 {
+            let report = bench.verify(&checkpoints);
+            assert_ne!(report.verdict, Verdict::Fail, "round {round}: {:?}", report.gaps);
+        }
+        if round % 10 == 1 {
+            checkpoints.push(bench.checkpoint());
+        }
     }
-    assert!(acknowledged.len() > 900);
+    assert!(acknowledged.len() > 5000, "{}", acknowledged.len());
+    assert!(slowest < 5000, "a start took {slowest} ms");
     let (ledger, opened) = bench.open();
     assert!(opened.records > acknowledged.len() as u64);
-    checkpoints.push(ledger.checkpoint().await.unwrap());
-    ledger.close().await.unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    checkpoints.push(runtime.block_on(ledger.checkpoint()).unwrap());
+    runtime.block_on(ledger.close()).unwrap();
     let report = bench.verify(&checkpoints);
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.gaps);
+    all_read_back(&bench, 0, &acknowledged);
+    println!("{} acknowledged over {KILLS} kills; slowest start {slowest} ms", acknowledged.len());
+}
+
+fn all_read_back(bench: &Bench, first: u64, expected: &[(u64, u32)]) {
+    let mut left: std::collections::HashMap<u64, u32> = expected.iter().copied().collect();
+    assert_eq!(left.len(), expected.len(), "a number was given twice");
     let mut reader = bench.reader();
-    for (seq, number) in acknowledged {
-        let record = reader.from_seq(seq).unwrap().next_record().unwrap().unwrap();
-        assert_eq!(record.seq, seq);
-        assert_eq!(record.body.unwrap().count, Some(number));
+    let mut cursor = reader.from_seq(first).unwrap();
+    while !left.is_empty() {
+        let record = cursor.next_record().unwrap().expect("an acknowledged record is missing");
+        if let Some(number) = left.remove(&record.seq) {
+            assert_eq!(record.body.unwrap().count, Some(number));
+        }
     }
 }
 

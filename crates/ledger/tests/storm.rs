@@ -8,6 +8,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
     missing_docs,
     reason = "tests"
 )]

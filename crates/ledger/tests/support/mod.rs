@@ -106,7 +106,7 @@ impl Bench {
         Self::with(root, Arc::new(custody))
     }
 
-    fn with(root: TempDir, custody: Arc<dyn Custody>) -> Self {
+    pub fn with(root: TempDir, custody: Arc<dyn Custody>) -> Self {
         Self {
             root,
             clock: Arc::new(TestClock { base: Instant::now(), offset: AtomicI64::new(0) }),
