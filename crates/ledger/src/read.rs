@@ -334,7 +334,7 @@ fn open_batch(
     Ok(Some(records))
 }
 
-fn open_leaf(key: &SealKey, index: u32, leaf: &Leaf<'_>) -> Option<Body> {
+pub(crate) fn open_leaf(key: &SealKey, index: u32, leaf: &Leaf<'_>) -> Option<Body> {
     let nonce = nonce(index);
     if leaf.version == VERSION_OPEN {
         let clear = [leaf.clear, leaf.body].concat();

@@ -188,6 +188,20 @@ pub fn shred_again(dir: &Path, keys_dir: &Path) -> Result<Vec<u32>, RetentionErr
     Ok(again)
 }
 
+/// Whether there is a month's key.
+pub fn has_key(keys_dir: &Path, period: u32) -> bool {
+    period_path(keys_dir, period).exists()
+}
+
+/// Destroys a month's key.
+///
+/// # Errors
+/// [`RetentionError::Io`].
+pub fn destroy_key(keys_dir: &Path, period: u32) -> Result<(), RetentionError> {
+    let path = period_path(keys_dir, period);
+    if path.exists() { wipe(&path).map_err(failed(&path)) } else { Ok(()) }
+}
+
 /// The months of which there is a key or a segment, in order.
 ///
 /// # Errors

@@ -204,11 +204,9 @@ pub(crate) enum LedgerCommand {
     /// Bring missing or damaged segments back from their locked copies; the server must be stopped.
     #[command(after_help = "Example: phiward ledger repair --dry-run")]
     Repair(ledger_command::repair::RepairArgs),
-    /// Legal holds (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Legal holds: add, list, release, show.
     Hold(ledger_command::hold::HoldArgs),
-    /// Destroy what is past its retention (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Destroy what is past its retention.
     Shred(ledger_command::shred::ShredArgs),
     /// Witness other logs (not in this version).
     #[command(disable_help_flag = true)]

@@ -8,7 +8,6 @@ use domain::Secret;
 use keys::custody::{Chain, Custody, FileKek};
 use keys::pkcs11::{Pkcs11Custody, TokenKey};
 use keys::{SystemRandom, key_file};
-use ledger::Trouble;
 
 use crate::config::{Config, PinSource, TokenConfig};
 use crate::failure::Failure;
@@ -37,7 +36,7 @@ pub(crate) fn custody(config: &Config) -> Result<Arc<dyn Custody>, Failure> {
 /// The token of this configuration, open.
 pub(crate) fn open_token(token: &TokenConfig) -> Result<Pkcs11Custody, Failure> {
     Pkcs11Custody::open(key_of(token), &pin(token)?, Arc::new(SystemRandom))
-        .map_err(|error| Failure::trouble(Trouble::KeyMissing, error.to_string()))
+        .map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Makes the token's key.
@@ -66,8 +65,7 @@ fn pin(token: &TokenConfig) -> Result<Secret<String>, Failure> {
 
 /// A key-encryption key in a file.
 pub(crate) fn open_file(path: &Path) -> Result<FileKek, Failure> {
-    FileKek::open(path, Arc::new(SystemRandom))
-        .map_err(|error| Failure::trouble(Trouble::KeyMissing, error.to_string()))
+    FileKek::open(path, Arc::new(SystemRandom)).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Where the next key-encryption key stands while keys are wrapped anew.

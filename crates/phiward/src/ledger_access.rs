@@ -195,6 +195,17 @@ pub(crate) fn two_officers(
 }
 
 impl OfficerArgs {
+    /// Two different people's credentials, for work that takes two.
+    pub(crate) fn two(&self) -> Result<Vec<Credentials>, Failure> {
+        match self.officer.as_slice() {
+            [first, second] if first != second => self.credentials(),
+            _ => {
+                let what = "this takes two different privacy officers: --officer A --officer B";
+                Err(Failure::trouble(Trouble::SecondPerson, what))
+            }
+        }
+    }
+
     /// The officers' passwords, from files or from the terminal.
     pub(crate) fn credentials(&self) -> Result<Vec<Credentials>, Failure> {
         if !self.password_file.is_empty() && self.password_file.len() != self.officer.len() {
@@ -292,7 +303,8 @@ fn here(
             Command::SignInOfficers { officers } => desk.officers(officers.clone(), &actor).await,
             Command::Work(work) => {
                 let switch = Arc::clone(&keyring.switch);
-                let shop = Shop { config: Arc::new(config.clone()), switch, desk };
+                let clock = Arc::new(SystemClock);
+                let shop = Shop { config: Arc::new(config.clone()), switch, desk, clock };
                 shop.run(work.clone(), &actor).await
             }
             _ => return Err(Failure::internal()),

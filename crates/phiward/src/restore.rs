@@ -18,14 +18,15 @@ use serde_json::json;
 use store::Store;
 use store::dump::DumpError;
 
-use crate::backup::file::{Backup, Manifest, hex_bytes};
+use crate::backup::{Backup, Manifest};
 use crate::cli::AdminArg;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::{RESTORING, ROOT, ROOT_FILE, store_key};
 use crate::lock::DataLock;
-use crate::system::{STREAM_FILE, ledger_name, ledger_stream, streams};
+use crate::sealed_file::hex_bytes;
+use crate::system::{STREAM_FILE, ledger_name, ledger_stream, stream_dir, streams};
 use crate::{backup, init, output};
 
 /// What it takes.
@@ -184,7 +185,7 @@ impl<'a> Plan<'a> {
         let path = config.keys_dir.join(RESTORING);
         let bytes = serde_json::to_vec(&self.marker).map_err(|_| Failure::internal())?;
         replace(&path, &bytes)?;
-        let lines = Box::new(backup.into_lines());
+        let lines = Box::new(backup.lines);
         let loaded = store.load(lines, true, SystemClock.now()).await;
         store.close().await;
         loaded.map_err(|error: DumpError| {
@@ -249,9 +250,7 @@ impl<'a> Plan<'a> {
             if place.stream == self.marker.stream {
                 continue;
             }
-            let mut name = self.config.ledger.dir.file_name().unwrap_or_default().to_owned();
-            name.push(format!(".stream-{}", place.stream));
-            let dir = self.config.ledger.dir.with_file_name(name);
+            let dir = stream_dir(self.config, place.stream);
             if dir.is_dir() {
                 let periods = retention::shred_again(&dir, &place.keys_dir)
                     .map_err(|error| failed(&dir, &error))?;
