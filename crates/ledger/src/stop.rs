@@ -10,7 +10,7 @@ use crate::body::Body;
 use crate::calendar::day_of;
 use crate::disk::Disk;
 use crate::segment::LiveSegment;
-use crate::writer::{Failure, Writer, millis};
+use crate::writer::{Failure, STEP_MS, Writer, millis};
 
 const BALLAST: &str = "ballast";
 /// What a segment made for the last record alone takes.
@@ -65,7 +65,11 @@ impl Writer {
             self.segment.trim()?;
         }
         let now = millis(self.options.clock.now()).max(self.state.time);
-        let time = if day_of(now) == self.state.day { now } else { self.state.time };
+        // A running writer is never silent for longer than its heartbeat: more than that is a stepped
+        // clock, and there is no room to record the step.
+        let beat = u64::try_from(self.options.heartbeat.as_millis()).unwrap_or(u64::MAX);
+        let stepped = now - self.state.time > beat.saturating_add(STEP_MS);
+        let time = if stepped || day_of(now) != self.state.day { self.state.time } else { now };
         let detail = Some("the disk is full".to_owned());
         self.own(Kind::Stopped, &Body { detail, ..Body::default() }, time)?;
         self.checkpoint()?;

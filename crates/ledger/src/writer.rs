@@ -107,7 +107,7 @@ const BATCH_RECORDS: usize = 8192;
 const BATCH_BYTES: usize = 4 << 20;
 const TICK: Duration = Duration::from_secs(1);
 /// The clock may differ this much from the steady clock before it counts as a step.
-const STEP_MS: u64 = 10_000;
+pub(crate) const STEP_MS: u64 = 10_000;
 /// It may go back this much unmentioned; the record's time then stands still.
 const BACK_MS: u64 = 1_000;
 
