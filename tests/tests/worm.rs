@@ -295,7 +295,23 @@ async fn a_bucket_out_of_reach_stops_phi_only_where_it_was_told_to_and_what_is_n
         "stop",
         &with("locked", &[("max_lag", "4s"), ("on_lag", "stop")]),
     );
+    // Before it is copied, a closed segment was changed: not that is locked, but all the others are,
+    // and it once it is as it was.
+    demo.stop();
+    let first = segments(&demo)[0].clone();
+    let original = fs::read(&first).unwrap();
+    flip(&first);
     demo.serve(&config);
+    until("word of the changed segment", &demo, || {
+        demo.said().contains("does not fit the log").then_some(())
+    });
+    let closed = segments(&demo).len() - 1;
+    let stored = until("copies of the others", &demo, || {
+        let stored = radosgw.versions("locked", "stream-0000000001/segment-");
+        Some(stored).filter(|stored| stored.len() == closed - 1)
+    });
+    assert!(stored.iter().all(|(object, _)| !object.ends_with("segment-0000000001.phl")));
+    fs::write(&first, original).unwrap();
     let copies = all_copied(&demo);
     until("word of the check", &demo, || demo.said().contains("copies were checked").then_some(()));
     let grant = app.connect(&mut demo.person("amina"), LAB_SCOPE).await;
@@ -323,6 +339,44 @@ async fn a_bucket_out_of_reach_stops_phi_only_where_it_was_told_to_and_what_is_n
     demo.serve(&config);
     let after = all_copied(&demo);
     assert!(after.len() > copies.len());
-    let listed = radosgw.versions("locked", "stream-0000000001/segment-");
+    let folder = "stream-0000000001/segment-";
+    let listed = radosgw.versions("locked", folder);
     assert_eq!(listed.len(), after.len(), "{listed:?}");
+
+    // Nothing happens: nothing is copied, and nothing recorded.
+    let idle = archived(&demo).len();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(archived(&demo).len(), idle);
+    assert_eq!(radosgw.versions("locked", folder).len(), idle);
+
+    // Stored by a process that never came to say so: it is found, and counts. Somebody else's object
+    // under the name of the next segment: ours becomes the newer version.
+    demo.stop();
+    let live = segments(&demo).pop().unwrap();
+    let content = fs::read(&live).unwrap();
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &content);
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let name =
+        |path: &Path| format!("stream-0000000001/{}", path.file_name().unwrap().to_str().unwrap());
+    let headers = [
+        "x-amz-object-lock-mode: COMPLIANCE",
+        "x-amz-object-lock-retain-until-date: 2040-01-01T00:00:00Z",
+        &format!("x-amz-meta-phiward-sha256: {hash}"),
+    ];
+    let stored = radosgw.s3("PUT", &format!("/locked/{}", name(&live)), &headers, &content);
+    let number = idle + 2;
+    let next = format!("/locked/{folder}{number:010}.phl");
+    assert_eq!(radosgw.s3("PUT", &next, &headers, b"squatting").status, 200);
+    demo.serve(&config);
+    let adopted = all_copied(&demo).pop().unwrap();
+    assert_eq!(adopted["object"], name(&live));
+    assert_eq!(adopted["version_id"].as_str(), stored.header("x-amz-version-id"));
+    demo.serve(&config);
+    let ours = all_copied(&demo).pop().unwrap();
+    assert_eq!(ours["segment"], number);
+    let squatted = radosgw.versions("locked", &next["/locked/".len()..]);
+    assert_eq!(squatted.len(), 2, "{squatted:?}");
+    let path = format!("{next}?versionId={}", text(&ours, "version_id"));
+    let local = segments(&demo)[number - 1].clone();
+    assert!(radosgw.s3("GET", &path, &[], b"").body == fs::read(local).unwrap());
 }
