@@ -36,6 +36,11 @@ need pkcs11-tool opensc
 need xz xz-utils
 need npm nodejs npm
 need python3 python3
+need curl curl
+need radosgw radosgw
+need ceph-mon ceph-mon
+need ceph-osd ceph-osd
+need ceph ceph-common
 need '/usr/lib/*-linux-gnu/libssl.so.3' libssl3
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then

@@ -1,5 +1,6 @@
 //! `phiward demo` as a process, and what it said about itself.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
@@ -155,6 +156,23 @@ impl Demo {
         let listen = format!("127.0.0.1:{port}");
         let (part, line, ready) = launch(self.folder.path(), &listen, &self.arguments, self.starts);
         (self.part, self.line, self.ready) = (part, line, ready);
+    }
+
+    /// Stops it and runs `phiward serve` on the same data with this configuration, which names the
+    /// same address. The FHIR endpoint that was inside the demo is gone.
+    pub fn serve(&mut self, config: &Path) {
+        self.stop();
+        self.starts += 1;
+        let mut command = Command::new(phiward());
+        command.arg("serve").arg("-c").arg(config).current_dir(self.folder.path());
+        let mut part = Part::start(&format!("demo-{}", self.starts), command, self.folder.path());
+        // Its ports are bound before the ledger is open; this it says last.
+        let out = self.folder.path().join(format!("demo-{}.stderr", self.starts));
+        part.wait_for("word that it listens", READY, || {
+            fs::read_to_string(&out).ok().filter(|said| said.contains("listening"))
+        });
+        self.part = part;
+        self.ready.config = config.to_owned();
     }
 
     /// The data directory: database, keys, ledger, configuration.

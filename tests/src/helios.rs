@@ -97,7 +97,7 @@ impl Helios {
 }
 
 /// A port that was free a moment ago: the server must know its own URL before it listens.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }

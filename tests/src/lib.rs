@@ -23,6 +23,7 @@ mod medplum;
 mod partners;
 mod person;
 mod process;
+mod radosgw;
 pub mod records;
 
 pub use app::{App, Grant, LAB_SCOPE, Request, below, refusal};
@@ -34,3 +35,4 @@ pub use medplum::Medplum;
 pub use partners::{Partners, files, repository};
 pub use person::{Person, Return};
 pub use process::{Part, phiward};
+pub use radosgw::{ACCESS_KEY, Radosgw, S3Answer, SECRET_KEY};

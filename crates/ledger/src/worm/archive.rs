@@ -70,6 +70,11 @@ impl Copy {
         }
     }
 
+    /// Whether it is of this stream.
+    pub(super) fn is_of(&self, stream: u32) -> bool {
+        self.object.contains(&folder(stream))
+    }
+
     /// Whether its lock is over, or as good as: what it holds may have been destroyed in order.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
         self.retain_until.plus_millis(-super::SLACK_MS) <= now
@@ -136,6 +141,32 @@ pub fn copies(dir: &Path, keys_dir: &Path) -> io::Result<Vec<Copy>> {
         listed.into_iter().filter(|copy| !known.contains(&version(copy))).collect();
     found.extend(more);
     Ok(found)
+}
+
+/// Where the copies of a stream are, after the configured prefix.
+pub(super) fn folder(stream: u32) -> String {
+    format!("stream-{stream:010}/")
+}
+
+/// The stream of a directory, as its newest readable segment says; 1 where none does.
+///
+/// # Errors
+/// What the system says.
+pub fn stream_of(dir: &Path) -> io::Result<u32> {
+    let segments = match files::segments(dir) {
+        Ok(segments) => segments,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let header = |path: &Path| SegmentReader::open(path).ok().and_then(|(_, header)| header);
+    let newest = segments.iter().rev().find_map(|(_, path)| header(path));
+    Ok(newest.map_or(1, |header| header.stream))
+}
+
+/// When a copy was last listed; `None` if never.
+pub fn newest(keys_dir: &Path) -> Option<Timestamp> {
+    let touched = |name| List::new(keys_dir, name).touched();
+    touched(LIST).max(touched(RECENT))
 }
 
 /// As [`copies`], and those of the latest checkpoints.
@@ -303,7 +334,7 @@ mod tests {
     fn copy(segment: Option<u32>, version: &str) -> Copy {
         Copy {
             segment,
-            object: "stream-1/segment-1".into(),
+            object: "a/stream-0000000001/segment-1".into(),
             version_id: version.into(),
             sha256: [7; 32],
             bytes: 9,
@@ -332,6 +363,7 @@ mod tests {
     #[test]
     fn a_record_reads_back_and_one_out_of_form_is_none() {
         let whole = copy(Some(4), "v");
+        assert!(whole.is_of(1) && !whole.is_of(2) && !whole.is_of(10));
         let read = Copy::from_body(whole.body()).unwrap();
         assert_eq!(Copy { recorded: false, ..read }, whole);
         for bad in ["", "with space", "new\nline", &"x".repeat(1025)] {

@@ -410,3 +410,6 @@ fn stored(headers: &HeaderMap) -> Result<Stored, BucketError> {
         locked_until: until.filter(|_| locked),
     })
 }
+
+#[cfg(test)]
+mod tests;

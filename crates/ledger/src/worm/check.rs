@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::Timestamp;
+use outbound::SendError;
 use tokio::task::JoinSet;
 
 use crate::files;
 use crate::gap::{Gap, GapKind, Place};
-use crate::worm::archive::{Copy, hash_file};
+use crate::worm::archive::{Copy, hash_file, stream_of};
 use crate::worm::bucket::{Bucket, BucketError};
 
 /// Questions on their way at a time.
@@ -106,6 +107,21 @@ async fn one(bucket: &Bucket, copy: &Copy, shows: bool) -> Result<Vec<Gap>, Buck
     Ok(gaps)
 }
 
+/// Reads one copy whole, which no question about it replaces; what is wrong with it.
+pub async fn read_whole(bucket: &Bucket, copy: &Copy) -> Option<Gap> {
+    let read = bucket.get(&copy.object, &copy.version_id, copy.bytes, &copy.sha256).await;
+    let kind = match &read {
+        Ok(_) => return None,
+        Err(BucketError::Missing) => GapKind::WormMissing,
+        Err(BucketError::Answer(_) | BucketError::Unreachable(SendError::TooLarge)) => {
+            GapKind::WormDiffers
+        }
+        Err(_) => GapKind::WormUncompared,
+    };
+    let what = read.err().map(|error| error.to_string()).unwrap_or_default();
+    Some(gap(kind, place(copy), format!("{} was read: {what}", copy.object)))
+}
+
 /// Compares the closed segments of a directory with what the copies say they hold; asks no bucket. A
 /// segment whose retention is over may be gone.
 ///
@@ -123,7 +139,8 @@ pub fn compare(
         Err(error) => return Err(error),
     };
     let mut of_segment: HashMap<u32, Vec<&Copy>> = HashMap::new();
-    for copy in copies {
+    let stream = stream_of(dir)?;
+    for copy in copies.iter().filter(|copy| copy.is_of(stream)) {
         if let Some(segment) = copy.segment {
             of_segment.entry(segment).or_default().push(copy);
         }

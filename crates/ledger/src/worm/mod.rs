@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use domain::{Clock, Kind, Timestamp};
 
-pub use archive::{Copy, all_copies, copies};
+pub use archive::{Copy, all_copies, copies, newest, stream_of};
 pub use bucket::{BULK, Bucket, BucketError, BucketOptions, LARGEST, SMALL, Stored};
-pub use check::{check, compare};
+pub use check::{check, compare, read_whole};
 pub use repair::{Damage, Repair, RepairError, Repaired};
 
 use crate::files;
@@ -41,8 +41,6 @@ pub struct ArchiveOptions {
     pub dir: PathBuf,
     /// Where its keys are kept.
     pub keys_dir: PathBuf,
-    /// The stream's number.
-    pub stream: u32,
     /// Before each object's name.
     pub prefix: String,
     /// How long copies are locked, from when they are made.
@@ -93,6 +91,7 @@ pub struct Pass {
 /// Copies what is closed, in order.
 pub struct Archiver {
     options: ArchiveOptions,
+    stream: u32,
     list: List,
     recent: List,
     copies: Vec<Copy>,
@@ -109,23 +108,30 @@ impl Archiver {
     /// # Errors
     /// What the system says.
     pub fn open(options: ArchiveOptions) -> io::Result<Self> {
-        let copies = copies(&options.dir, &options.keys_dir)?;
+        let stream = stream_of(&options.dir)?;
+        let mut copies = copies(&options.dir, &options.keys_dir)?;
+        copies.retain(|copy| copy.is_of(stream));
         let done = copies.iter().filter(|copy| copy.recorded).filter_map(|copy| copy.segment);
         let done = done.collect();
         let list = List::new(&options.keys_dir, LIST);
         let recent = List::new(&options.keys_dir, RECENT);
         let last_note = recent.read()?.last().map(|copy| copy.sha256);
-        Ok(Self { options, list, recent, copies, done, locks: false, last_note, noted: None })
+        Ok(Self {
+            options,
+            stream,
+            list,
+            recent,
+            copies,
+            done,
+            locks: false,
+            last_note,
+            noted: None,
+        })
     }
 
     /// Where the copies go.
     pub fn bucket(&self) -> Arc<Bucket> {
         Arc::clone(&self.options.bucket)
-    }
-
-    /// When the newest copy was made; `None` if there is none.
-    pub fn newest(&self) -> Option<Timestamp> {
-        self.list.touched().max(self.recent.touched())
     }
 
     /// Copies every closed segment that is not copied yet, and the checkpoint if it is due. What was
@@ -177,7 +183,7 @@ impl Archiver {
         next: &Path,
     ) -> Result<bool, ArchiveError> {
         let (path, next) = (path.to_owned(), next.to_owned());
-        let (key, stream) = (ledger.verifier_key().clone(), self.options.stream);
+        let (key, stream) = (ledger.verifier_key().clone(), self.stream);
         let read = move || {
             if !fit::fits(&path, &next, number, stream, &key)? {
                 return Ok(None);
@@ -245,7 +251,7 @@ impl Archiver {
     }
 
     fn folder(&self) -> String {
-        format!("{}stream-{:010}/", self.options.prefix, self.options.stream)
+        format!("{}{}", self.options.prefix, archive::folder(self.stream))
     }
 
     /// The retention from now, to the end of the day.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use domain::{Clock, Kind};
 use ledger::verify::VerifyOptions;
-use ledger::worm::{Repair, RepairError, Repaired};
+use ledger::worm::{Repair, RepairError, Repaired, stream_of};
 use ledger::{Body, Trouble};
 use serde_json::json;
 
@@ -37,7 +37,9 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
     let config = Config::read(&ledger.config.config)?;
     let worm = section(&config)?;
     let dir = dir(ledger)?;
-    let options = VerifyOptions::new(public_key(ledger)?);
+    let mut options = VerifyOptions::new(public_key(ledger)?);
+    options.stream =
+        stream_of(&dir).map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))?;
     let now = SystemClock.now();
     let repair =
         Repair::begin(&dir, &config.ledger_keys(), options, now).map_err(|e| failure(&e))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::Clock;
 use ledger::verify::{Report, Verdict};
-use ledger::{Gap, Weight, worm};
+use ledger::{Gap, GapKind, Place, Weight, worm};
 
 use crate::cli::LedgerArg;
 use crate::clock::SystemClock;
@@ -33,6 +33,12 @@ pub(super) fn compare(ledger: &LedgerArg, dir: &Path, report: &mut Report) -> Re
     bar.set_length(copies.len() as u64);
     let mut gaps = worm::compare(dir, &copies, now, &mut |_| {}).map_err(failed)?;
     runtime(async {
+        // Said even where there is no copy yet to ask for.
+        if let Err(error) = bucket.require_lock().await {
+            let (kind, detail) = (GapKind::WormUncompared, error.to_string());
+            gaps.push(Gap { kind, place: Place::default(), detail });
+            return Ok(());
+        }
         let mut asked = |count| bar.set_position(count as u64);
         gaps.extend(worm::check(&bucket, &copies, now, &mut asked).await);
         Ok(())

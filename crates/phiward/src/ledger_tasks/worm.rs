@@ -40,7 +40,7 @@ pub(super) fn start(context: &Context) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(copy(context.clone(), worm.clone(), Arc::clone(&status))),
         tokio::spawn(judge(context.ledger.clone(), worm.lag, Arc::clone(&status))),
-        tokio::spawn(check(context.clone(), worm, status)),
+        tokio::spawn(check(context.clone(), status)),
     ]
 }
 
@@ -92,7 +92,6 @@ fn options(context: &Context, worm: &WormConfig, bucket: Arc<Bucket>) -> Archive
         bucket,
         dir: context.config.ledger.dir.clone(),
         keys_dir: context.config.ledger_keys(),
-        stream: 1,
         prefix: worm.prefix.clone(),
         retention: retention(context),
         note_every: NOTE_EVERY.min(share(worm.lag)),
@@ -105,12 +104,12 @@ fn share(lag: LagConfig) -> Duration {
     Duration::from_secs(u64::try_from(lag.max_secs).unwrap_or(u64::MAX)) / 3
 }
 
-async fn copy(context: Context, worm: WormConfig, status: Arc<Status>) {
+async fn copy(context: Context, config: WormConfig, status: Arc<Status>) {
     let mut archiver = None;
     let mut failures: u32 = 0;
     let mut unfit: Vec<u32> = Vec::new();
     loop {
-        let done = attempt(&context, &worm, &status, &mut archiver).await;
+        let done = attempt(&context, &config, &status, &mut archiver).await;
         let pause = match done {
             Ok(pass) => {
                 if failures > 0 {
@@ -130,7 +129,7 @@ async fn copy(context: Context, worm: WormConfig, status: Arc<Status>) {
                 if pass.current {
                     status.current_at.store(SystemClock.now().millis(), Ordering::Relaxed);
                 }
-                PASS_EVERY.min(share(worm.lag))
+                PASS_EVERY.min(share(config.lag))
             }
             Err(error) => {
                 // Said once, and now and then while it lasts.
@@ -143,7 +142,7 @@ async fn copy(context: Context, worm: WormConfig, status: Arc<Status>) {
         };
         // Judged from the first attempt on: what an earlier process copied counts.
         if status.current_at.load(Ordering::Relaxed) == 0 {
-            let newest = archiver.as_ref().and_then(Archiver::newest);
+            let newest = worm::newest(&context.config.ledger_keys());
             let since = newest.unwrap_or_else(|| SystemClock.now());
             status.current_at.store(since.millis().max(1), Ordering::Relaxed);
         }
@@ -206,7 +205,7 @@ async fn judge(ledger: Ledger, lag: LagConfig, status: Arc<Status>) {
 }
 
 /// Asks for every copy, at start and then daily.
-async fn check(context: Context, _worm: WormConfig, status: Arc<Status>) {
+async fn check(context: Context, status: Arc<Status>) {
     let bucket = loop {
         match status.bucket.get() {
             Some(bucket) => break Arc::clone(bucket),
@@ -232,7 +231,15 @@ async fn check_once(context: &Context, bucket: &Arc<Bucket>) -> Result<bool, Fai
     let (dir, keys_dir) = (context.config.ledger.dir.clone(), context.config.ledger_keys());
     let read = tokio::task::spawn_blocking(move || worm::all_copies(&dir, &keys_dir));
     let copies = read.await.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
-    let gaps = worm::check(bucket, &copies, SystemClock.now(), &mut |_| {}).await;
+    let now = SystemClock.now();
+    let mut gaps = worm::check(bucket, &copies, now, &mut |_| {}).await;
+    // One a day, in turn, is read whole: what is stored may rot behind a lock, too.
+    let day = usize::try_from(now.secs() / 86_400).unwrap_or(0);
+    if let Some(copy) = copies.get(day.checked_rem(copies.len()).unwrap_or(0))
+        && copy.retain_until > now
+    {
+        gaps.extend(worm::read_whole(bucket, copy).await);
+    }
     let reached = gaps.iter().all(|gap| gap.kind != GapKind::WormUncompared);
     for gap in &gaps {
         tracing::error!(kind = gap.kind.id(), finding = %gap, "the locked copy");
