@@ -71,6 +71,8 @@ pub struct Terms {
     pub purpose: String,
     /// The basis on which it receives data, if one was registered.
     pub basis: Option<Basis>,
+    /// Whether its answers carry receipts.
+    pub receipts: bool,
 }
 
 /// Whose records a person may reach.
@@ -92,6 +94,7 @@ const STANDING: &str = "SELECT CAST(CASE \
      AND withdrawn IS NULL AND expires > $5) THEN 3 \
     WHEN EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $4) THEN 4 \
     ELSE 0 END AS BIGINT) AS verdict, \
+    (SELECT draft FROM clients WHERE id = $1) AS draft, \
     (SELECT role FROM people WHERE id = $2) AS role, \
     (SELECT sealed FROM people WHERE id = $2) AS sealed, \
     (SELECT purpose FROM clients WHERE id = $1) AS purpose, \
@@ -134,9 +137,10 @@ impl GatewayStore {
             }
             _ => None,
         };
+        let receipts = row.int("receipts")? == 1;
         let basis = row.opt_text("basis")?;
         let basis = basis.map(|text| Basis::parse(&text).ok_or(()).map_err(damaged)).transpose()?;
-        let client = row.opt_text("purpose")?.map(|purpose| Terms { purpose, basis });
+        let client = row.opt_text("purpose")?.map(|purpose| Terms { purpose, basis, receipts });
         let session = row.opt_text("session")?;
         let session = session.map(|text| SessionId::parse(&text).map_err(damaged)).transpose()?;
         Ok(Standing { verdict, person, client, session })

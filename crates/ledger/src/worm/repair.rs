@@ -128,7 +128,7 @@ impl Repair {
         let lock = files::lock(dir).map_err(io_error(dir))?;
         let lock = lock.ok_or_else(|| RepairError::InUse(dir.to_owned()))?;
         let mut copies = copies(dir, keys_dir).map_err(io_error(dir))?;
-        copies.retain(|copy| copy.is_of(options.stream));
+        copies.retain(|copy| options.stream.is_none_or(|stream| copy.is_of(stream)));
         let damaged = find(dir, &copies, &options, now).map_err(io_error(dir))?;
         let (dir, keys_dir) = (dir.to_owned(), keys_dir.to_owned());
         Ok(Self { dir, keys_dir, options, damaged, _lock: lock })

@@ -38,8 +38,9 @@ pub(crate) fn run(args: &RepairArgs) -> Result<(), Failure> {
     let worm = section(&config)?;
     let dir = dir(ledger)?;
     let mut options = VerifyOptions::new(public_key(ledger)?);
-    options.stream =
-        stream_of(&dir).map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))?;
+    options.stream = Some(
+        stream_of(&dir).map_err(|error| Failure::usage(format!("{}: {error}", dir.display())))?,
+    );
     let now = SystemClock.now();
     let repair =
         Repair::begin(&dir, &config.ledger_keys(), options, now).map_err(|e| failure(&e))?;

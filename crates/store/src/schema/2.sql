@@ -3,4 +3,5 @@
 
 ALTER TABLE clients ADD COLUMN purpose TEXT NOT NULL DEFAULT '';
 ALTER TABLE clients ADD COLUMN basis TEXT;
-UPDATE clients SET purpose = {draft_purpose};
+ALTER TABLE clients ADD COLUMN receipts BIGINT NOT NULL DEFAULT 0;
+UPDATE clients SET purpose = {draft_purpose}, receipts = {draft_receipts};
