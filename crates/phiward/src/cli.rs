@@ -195,11 +195,11 @@ pub(crate) enum LedgerCommand {
     /// Search the record (not in this version).
     #[command(disable_help_flag = true)]
     Search(ledger_command::search::SearchArgs),
-    /// Disclosures, activity, refusals, unused scopes (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Disclosures, activity, refusals, unused scopes, affected patients.
+    #[command(after_help = "Example: phiward ledger report disclosures --patient 123")]
     Report(ledger_command::report::ReportArgs),
-    /// Export as FHIR AuditEvent or JSON (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Write records out, one a line, as FHIR AuditEvent or JSON.
+    #[command(after_help = "Example: phiward ledger export --format fhir --output audit.ndjson")]
     Export(ledger_command::export::ExportArgs),
     /// Repair from the WORM copy (not in this version).
     #[command(disable_help_flag = true)]

@@ -283,7 +283,11 @@ impl ActivityReport {
             let flags = access.flags.iter().map(|flag| flag.as_str()).collect::<Vec<_>>();
             vec![
                 access.patient.clone().unwrap_or_else(|| "–".to_owned()),
-                if access.kind.is_empty() { "nothing found".to_owned() } else { access.kind.clone() },
+                if access.kind.is_empty() {
+                    "nothing found".to_owned()
+                } else {
+                    access.kind.clone()
+                },
                 access.purpose.clone(),
                 access.counted.occasions.to_string(),
                 access.counted.resources.to_string(),
@@ -304,8 +308,11 @@ impl ActivityReport {
                 Flag::UnusualVolume.as_str().to_owned(),
             ]
         });
-        let mut sections =
-            vec![Section { title: "Released".into(), columns: heading.clone(), rows: rows.collect() }];
+        let mut sections = vec![Section {
+            title: "Released".into(),
+            columns: heading.clone(),
+            rows: rows.collect(),
+        }];
         if !self.unusual_days.is_empty() {
             let rows = days.collect();
             sections.push(Section { title: "Unusual days".into(), columns: heading, rows });

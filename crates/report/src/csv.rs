@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn nothing_begins_a_formula() {
-        for bad in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\u{ff1d}1"] {
+        for bad in
+            ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\u{ff1d}1"]
+        {
             assert!(of(bad).starts_with("\"'"), "{bad:?} became {:?}", of(bad));
         }
         assert_eq!(of("a=b"), "a=b");

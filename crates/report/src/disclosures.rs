@@ -26,9 +26,7 @@ impl Suspension {
     /// Whether it hides a disclosure from an accounting made now: only one for health oversight or
     /// law enforcement.
     fn holds(&self, client: Option<&ClientId>, basis: Option<Basis>, now: Timestamp) -> bool {
-        Some(&self.client) == client
-            && now < self.until
-            && basis.is_some_and(Basis::is_suspendable)
+        Some(&self.client) == client && now < self.until && basis.is_some_and(Basis::is_suspendable)
     }
 }
 
@@ -124,7 +122,10 @@ impl Disclosures {
             return;
         }
         let purpose = body.purpose.clone().unwrap_or_default();
-        self.groups.entry((client.cloned(), purpose, basis)).or_default().count(record, body, self.keep);
+        self.groups
+            .entry((client.cloned(), purpose, basis))
+            .or_default()
+            .count(record, body, self.keep);
     }
 
     /// The report; a patient never seen has an empty one.

@@ -176,7 +176,8 @@ mod tests {
         assert_eq!(of("2026-11-25", "2026-11-24"), Err(PeriodError::Contradiction));
         let same = "2026-11-24T00:00:00Z";
         assert_eq!(of(same, same), Err(PeriodError::Contradiction));
-        for bad in ["", "yesterday", "2026-13-01", "2026-02-30", "24.11.2026", "2026-11-24T25:00:00Z"]
+        for bad in
+            ["", "yesterday", "2026-13-01", "2026-02-30", "24.11.2026", "2026-11-24T25:00:00Z"]
         {
             assert_eq!(Period::parse(Some(bad), None), Err(PeriodError::Malformed), "{bad}");
         }

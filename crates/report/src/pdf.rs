@@ -105,8 +105,11 @@ impl Layout<'_> {
 
     fn fact(&mut self, name: &str, value: &str) {
         let size = HEAD - 1.0;
-        for (index, line) in
-            self.font.wrap(value, Face::Regular, size, WIDTH - 2.0 * MARGIN - 110.0).iter().enumerate()
+        for (index, line) in self
+            .font
+            .wrap(value, Face::Regular, size, WIDTH - 2.0 * MARGIN - 110.0)
+            .iter()
+            .enumerate()
         {
             self.room(size * LEADING);
             self.y += size * LEADING;
@@ -193,9 +196,7 @@ fn places(section: &Section) -> Vec<(f32, f32)> {
 
 fn write(document: &Document, font: &Font, sheets: Vec<Sheet>) -> Result<Vec<u8>, PdfError> {
     let mut pdf = Pdf::new();
-    pdf.set_metadata(
-        Metadata::new().title(document.title.clone()).creator("Phiward".to_owned()),
-    );
+    pdf.set_metadata(Metadata::new().title(document.title.clone()).creator("Phiward".to_owned()));
     let count = sheets.len();
     for (number, mut sheet) in (1_usize..).zip(sheets) {
         let foot = format!("{} – page {number} of {count}", document.title);
@@ -208,7 +209,8 @@ fn write(document: &Document, font: &Font, sheets: Vec<Sheet>) -> Result<Vec<u8>
             let rule = Rect::from_xywh(MARGIN, y, WIDTH - 2.0 * MARGIN, 0.4).ok_or(PdfError)?;
             let mut path = PathBuilder::new();
             path.push_rect(rule);
-            surface.set_fill(Some(Fill { paint: luma::Color::new(shade).into(), ..Fill::default() }));
+            surface
+                .set_fill(Some(Fill { paint: luma::Color::new(shade).into(), ..Fill::default() }));
             surface.draw_path(&path.finish().ok_or(PdfError)?);
         }
         surface.set_fill(Some(Fill::default()));

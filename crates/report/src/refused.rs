@@ -74,7 +74,11 @@ impl Refused {
         ];
         for (index, value) in values.into_iter().enumerate() {
             let value = value.unwrap_or_else(|| "unknown".to_owned());
-            self.groups.entry((index, value)).or_default().count(record, body, self.keep && index == 0);
+            self.groups.entry((index, value)).or_default().count(
+                record,
+                body,
+                self.keep && index == 0,
+            );
         }
     }
 

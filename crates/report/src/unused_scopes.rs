@@ -148,10 +148,8 @@ fn judge(id: &ClientId, disabled: bool, scopes: &ScopeSet, usage: &Usage) -> Cli
         }
         if enough != [registered.clone()] {
             let texts = enough.iter().map(ToString::to_string).collect::<Vec<_>>();
-            out.partly_used.push(PartlyUsed {
-                registered: registered.to_string(),
-                enough: texts.join(" "),
-            });
+            out.partly_used
+                .push(PartlyUsed { registered: registered.to_string(), enough: texts.join(" ") });
         }
         narrower.extend(enough.into_iter().map(Scope::Resource));
     }
@@ -208,8 +206,13 @@ impl UnusedScopesReport {
                 row("all used", "–", "–");
             }
         }
-        let heading =
-            [("client", 3), ("releases", 1), ("finding", 3), ("registered scope", 5), ("enough", 5)];
+        let heading = [
+            ("client", 3),
+            ("releases", 1),
+            ("finding", 3),
+            ("registered scope", 5),
+            ("enough", 5),
+        ];
         Document {
             title: "Unused scopes".to_owned(),
             facts: vec![

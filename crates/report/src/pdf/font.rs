@@ -151,7 +151,8 @@ mod tests {
     fn latin_greek_and_cyrillic_have_letters_and_an_emoji_a_box() {
         let font = Font::open().unwrap();
         let lacking = font.regular.glyph(LACKING).0;
-        for letter in "Łukaszżółćđßéñőşțğı ἈθῆναιΩ ЖжЇїЁё – „“ € №".chars() {
+        for letter in "Łukaszżółćđßéñőşțğı ἈθῆναιΩ ЖжЇїЁё – „“ € №".chars()
+        {
             assert_ne!(font.regular.glyph(letter).0, lacking, "{letter}");
             assert_ne!(font.regular.glyph(letter).0.to_u32(), 0, "{letter}");
             assert_ne!(font.bold.glyph(letter).0.to_u32(), 0, "{letter}");
