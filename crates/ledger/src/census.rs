@@ -30,9 +30,6 @@ pub enum CensusError {
     /// A checkpoint is none.
     #[error(transparent)]
     Note(#[from] NoteError),
-    /// There is no checkpoint beside the ledger.
-    #[error("there is no signed checkpoint beside the ledger")]
-    NoCheckpoint,
     /// It is not signed by the key that was given.
     #[error("the checkpoint is not signed by the ledger's key")]
     Unsigned,
@@ -57,9 +54,7 @@ impl From<ReadError> for CensusError {
 /// What was counted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Census {
-    /// The signed note.
-    pub checkpoint: String,
-    /// How many leaves it signs for: records and heads of batches.
+    /// How many leaves the checkpoint signs for: records and heads of batches.
     pub size: u64,
     /// The root that all of them give.
     pub root: Hash,
@@ -73,12 +68,13 @@ pub struct Census {
     pub unkeyed: u64,
 }
 
-/// Counts what the latest checkpoint signs for.
+/// Counts what a checkpoint, the signed note, signs for.
 ///
 /// # Errors
 /// [`CensusError`].
 pub fn census(
     reader: &mut Reader,
+    checkpoint: &str,
     key: &VerifierKey,
     wanted: Option<(Field, &str)>,
     within: &dyn Fn(Timestamp) -> bool,
@@ -88,9 +84,7 @@ pub fn census(
         let path = path.to_owned();
         move |source| CensusError::Io { path, source }
     };
-    let text = files::read_text(&dir.join(files::CHECKPOINT)).map_err(io(&dir))?;
-    let text = text.ok_or(CensusError::NoCheckpoint)?;
-    let note = Note::parse(&text)?;
+    let note = Note::parse(checkpoint)?;
     if !note.signed_by(key) {
         return Err(CensusError::Unsigned);
     }
@@ -98,7 +92,6 @@ pub fn census(
     let mut tree = Frontier::new();
     let mut next_seq = 0;
     let mut census = Census {
-        checkpoint: text,
         size: signed.size,
         root: signed.root,
         records: 0,

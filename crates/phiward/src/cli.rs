@@ -195,11 +195,13 @@ pub(crate) enum LedgerCommand {
     /// Search the record (not in this version).
     #[command(disable_help_flag = true)]
     Search(ledger_command::search::SearchArgs),
-    /// Disclosures, activity, refusals, unused scopes (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Disclosures, activity, refusals, unused scopes, affected patients.
+    #[command(after_help = "Example: phiward ledger report disclosures --patient 123")]
     Report(ledger_command::report::ReportArgs),
-    /// Export as FHIR AuditEvent, JSON, or a tiled transparency log for anybody's tools.
-    #[command(after_help = "Example: phiward ledger export --format tlog --output ./log")]
+    /// Write records out as FHIR AuditEvent or JSON, or the log as anybody's tools read it.
+    #[command(
+        after_help = "Example: phiward ledger export --format fhir --output audit.ndjson\n         phiward ledger export --format tlog --output ./log"
+    )]
     Export(ledger_command::export::ExportArgs),
     /// Bring missing or damaged segments back from their locked copies; the server must be stopped.
     #[command(after_help = "Example: phiward ledger repair --dry-run")]

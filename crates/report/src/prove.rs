@@ -24,29 +24,21 @@ pub enum ProveError {
     /// An inclusion proof cannot be made.
     #[error(transparent)]
     Proof(#[from] ProofError),
-    /// Records that carry the token, and the report did not read.
-    #[error("the report is not complete: record {first} and {} more were not read", .count - 1)]
+    /// Records that the leaves name, and the report did not read.
+    #[error("the report is not complete: {count} records of the signed ledger were not read")]
     Missed {
-        /// The first of them.
-        first: u64,
         /// How many.
-        count: usize,
+        count: u64,
     },
     /// Records that the report read, and the sealed leaves do not confirm.
-    #[error("the report says more than the ledger: record {first} is not confirmed by its leaf")]
-    Unconfirmed {
-        /// The first of them.
-        first: u64,
-    },
+    #[error("the report says more than the signed ledger: a record is not confirmed by its leaf")]
+    Unconfirmed,
     /// A proof does not lead to the signed root.
     #[error("the proof of record {seq} does not lead to the signed root; run verify")]
     Wrong {
         /// The record.
         seq: u64,
     },
-    /// The log grew between the recount and the proofs.
-    #[error("the ledger was signed anew meanwhile; run the report again")]
-    Moved,
 }
 
 /// What a report needs to be believed.
@@ -88,120 +80,133 @@ pub struct Evidence {
     pub path: Vec<String>,
 }
 
+/// A ledger counted up to one signed checkpoint, before a report reads it.
+#[derive(Debug)]
+pub struct Recount {
+    prover: Prover,
+    counted: Census,
+    by_token: bool,
+}
+
 /// What the report did.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// Whose records it looked for; `None` for everybody's.
-    pub about: Option<(Field, &'a str)>,
-    /// Of when.
-    pub period: Period,
-    /// Every record of theirs that it read, by sequence number.
+    /// Every record that it had to read and read, by sequence number; needed only where it is about
+    /// somebody.
     pub read: &'a BTreeSet<u64>,
-    /// How many records it read.
+    /// How many records of the period it read.
     pub count: u64,
     /// Those that it lists.
     pub listed: &'a [u64],
 }
 
-/// Recounts and proves.
-///
-/// # Errors
-/// [`ProveError`].
-pub fn prove(
-    dir: &Path,
-    reader: &mut Reader,
-    key: &VerifierKey,
-    claim: &Claim<'_>,
-) -> Result<Proof, ProveError> {
-    let counted = census(reader, key, claim.about, &|time| claim.period.contains(time))?;
-    complete(&counted, claim)?;
-    let mut prover = Prover::open(dir)?;
-    if prover.checkpoint() != counted.checkpoint {
-        return Err(ProveError::Moved);
+impl Recount {
+    /// Counts the records of a period, and those about somebody by their token; `None` for everybody.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub fn begin(
+        dir: &Path,
+        reader: &mut Reader,
+        key: &VerifierKey,
+        about: Option<(Field, &str)>,
+        period: Period,
+    ) -> Result<Self, ProveError> {
+        let prover = Prover::open(dir)?;
+        let within = |time| period.contains(time);
+        let counted = census(reader, prover.checkpoint(), key, about, &within)?;
+        Ok(Self { prover, counted, by_token: about.is_some() })
     }
-    let mut listed = claim.listed.to_vec();
-    listed.sort_unstable();
-    listed.dedup();
-    let mut inclusions = Vec::with_capacity(listed.len());
-    for seq in &listed {
-        let proof = prover.inclusion(*seq)?;
-        if !leads_to(&proof, counted.size, &counted.root) {
-            return Err(ProveError::Wrong { seq: *seq });
-        }
-        inclusions.push(Evidence {
-            seq: *seq,
-            index: proof.index,
-            leaf: hex(&proof.leaf),
-            path: proof.path.iter().map(hex).collect(),
-        });
-    }
-    Ok(Proof {
-        statement: statement(&counted, claim, listed.len()),
-        leaves: counted.size,
-        root: hex(&counted.root),
-        records_in_period: counted.records,
-        range: counted.range,
-        tagged: claim.about.map(|_| u64::try_from(counted.tagged.len()).unwrap_or(u64::MAX)),
-        listed: u64::try_from(listed.len()).unwrap_or(u64::MAX),
-        unreadable: counted.unkeyed,
-        checkpoint: counted.checkpoint,
-        inclusions,
-    })
-}
 
-/// Whether the report read what the leaves say it had to.
-fn complete(counted: &Census, claim: &Claim<'_>) -> Result<(), ProveError> {
-    if claim.about.is_none() {
-        return match counted.records.cmp(&claim.count) {
-            std::cmp::Ordering::Equal => Ok(()),
-            std::cmp::Ordering::Greater => {
-                let missed = counted.records.saturating_sub(claim.count);
-                let count = usize::try_from(missed).unwrap_or(usize::MAX);
-                Err(ProveError::Missed {
-                    first: counted.range.map_or(0, |(first, _)| first),
-                    count,
-                })
+    /// How many leaves are signed for: the report reads those and no more.
+    pub const fn size(&self) -> u64 {
+        self.counted.size
+    }
+
+    /// Proves what the report read and lists.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub fn prove(mut self, claim: &Claim<'_>) -> Result<Proof, ProveError> {
+        self.complete(claim)?;
+        let counted = &self.counted;
+        let mut listed = claim.listed.to_vec();
+        listed.sort_unstable();
+        listed.dedup();
+        let mut inclusions = Vec::with_capacity(listed.len());
+        for seq in &listed {
+            let proof = self.prover.inclusion(*seq)?;
+            if !leads_to(&proof, counted.size, &counted.root) {
+                return Err(ProveError::Wrong { seq: *seq });
             }
-            std::cmp::Ordering::Less => {
-                Err(ProveError::Unconfirmed { first: counted.range.map_or(0, |(_, last)| last) })
+            inclusions.push(Evidence {
+                seq: *seq,
+                index: proof.index,
+                leaf: hex(&proof.leaf),
+                path: proof.path.iter().map(hex).collect(),
+            });
+        }
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        Ok(Proof {
+            statement: self.statement(listed.len()),
+            checkpoint: self.prover.checkpoint().to_owned(),
+            leaves: counted.size,
+            root: hex(&counted.root),
+            records_in_period: counted.records,
+            range: counted.range,
+            tagged: self.by_token.then(|| number(counted.tagged.len())),
+            listed: number(listed.len()),
+            unreadable: counted.unkeyed,
+            inclusions,
+        })
+    }
+
+    /// Whether the report read what the leaves say it had to.
+    fn complete(&self, claim: &Claim<'_>) -> Result<(), ProveError> {
+        let (counted, read) = (&self.counted, claim.read);
+        if !self.by_token {
+            let missed = counted.records.saturating_sub(claim.count);
+            if missed > 0 {
+                return Err(ProveError::Missed { count: missed });
             }
+            return if counted.records < claim.count {
+                Err(ProveError::Unconfirmed)
+            } else {
+                Ok(())
+            };
+        }
+        let leaves: BTreeSet<u64> = counted.tagged.iter().copied().collect();
+        let missed = leaves.difference(read).count();
+        if missed > 0 {
+            let count = u64::try_from(missed).unwrap_or(u64::MAX);
+            return Err(ProveError::Missed { count });
+        }
+        let listed = claim.listed.iter().all(|seq| leaves.contains(seq));
+        if listed && read.is_subset(&leaves) { Ok(()) } else { Err(ProveError::Unconfirmed) }
+    }
+
+    fn statement(&self, listed: usize) -> String {
+        let counted = &self.counted;
+        let range = match counted.range {
+            Some((first, last)) => format!("records {first} to {last}"),
+            None => "no record".to_owned(),
         };
-    }
-    let leaves: BTreeSet<u64> = counted.tagged.iter().copied().collect();
-    let mut missed = leaves.difference(claim.read);
-    if let Some(first) = missed.next() {
-        return Err(ProveError::Missed { first: *first, count: missed.count().saturating_add(1) });
-    }
-    let unconfirmed = claim
-        .read
-        .difference(&leaves)
-        .chain(claim.listed.iter().filter(|seq| !leaves.contains(seq)));
-    match unconfirmed.into_iter().next() {
-        Some(first) => Err(ProveError::Unconfirmed { first: *first }),
-        None => Ok(()),
+        let read = if self.by_token {
+            let tagged = counted.tagged.len();
+            format!("{tagged} of them carry the blind token of whom this report is about")
+        } else {
+            "all of them were read".to_owned()
+        };
+        format!(
+            "All {} leaves up to the signed checkpoint were hashed and give its root. {} records lie in \
+             the period ({range}); {read}; {listed} are listed, each with its inclusion proof.",
+            counted.size, counted.records
+        )
     }
 }
 
 fn leads_to(proof: &Inclusion, size: u64, root: &Hash) -> bool {
     verify_inclusion(&proof.leaf, proof.index, size, &proof.path, root)
-}
-
-fn statement(counted: &Census, claim: &Claim<'_>, listed: usize) -> String {
-    let range = match counted.range {
-        Some((first, last)) => format!("records {first} to {last}"),
-        None => "no record".to_owned(),
-    };
-    let read = match claim.about {
-        Some(_) => {
-            format!("{} of them carry the token that this report is about", counted.tagged.len())
-        }
-        None => "all of them were read".to_owned(),
-    };
-    format!(
-        "All {} leaves up to the signed checkpoint were hashed and give its root. {} lie in the period \
-         ({range}); {read}; {listed} are listed, each with its inclusion proof.",
-        counted.size, counted.records
-    )
 }
 
 fn hex(hash: &Hash) -> String {
