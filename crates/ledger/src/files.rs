@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// The latest checkpoint that a quorum of witnesses cosigned.
+pub(crate) const WITNESSED: &str = "checkpoint.witnessed";
 const LOCK: &str = "lock";
 const SEGMENT_PREFIX: &str = "segment-";
 const SEGMENT_SUFFIX: &str = ".phl";

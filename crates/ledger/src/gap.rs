@@ -70,6 +70,7 @@ gaps! {
     Silence, "silence", Note, "no record and no heartbeat for a while without a stop";
     ClockStep, "clock-step", Note, "the clock stepped";
     Recovered, "recovered", Note, "a damaged tail was set aside at a start";
+    CheckpointUncosigned, "checkpoint-uncosigned", Unproven, "the checkpoint does not carry the witnesses' cosignatures that were asked for";
 }
 
 impl Serialize for GapKind {

@@ -20,6 +20,7 @@ pub mod tree;
 mod trouble;
 pub mod verify;
 mod walk;
+pub mod witness;
 mod writer;
 
 pub use body::Body;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::files;
 use crate::note::{Checkpoint, Note, NoteError};
-use crate::tree::{Hash, ProofBuilder, leaf_hash};
+use crate::tree::{Frontier, Hash, ProofBuilder, leaf_hash};
 use crate::walk::{SegmentReader, Step};
 
 /// A proof cannot be made.
@@ -108,6 +108,36 @@ pub fn consistency(dir: &Path, old: &str) -> Result<Consistency, ProofError> {
     })?;
     let path = proof.finish().ok_or(ProofError::Damaged)?;
     Ok(Consistency { old, path, checkpoint: text })
+}
+
+/// The consistency proof from the tree of `old` leaves to the tree of `new` leaves (RFC 6962 §2.1.2);
+/// empty if either is the other or `old` is 0.
+///
+/// # Errors
+/// [`ProofError::NotOlder`] if `old` is larger; [`ProofError::Damaged`] if there are fewer leaves.
+pub fn path(dir: &Path, old: u64, new: u64) -> Result<Vec<Hash>, ProofError> {
+    if old == 0 || old == new {
+        return Ok(Vec::new());
+    }
+    let mut proof = ProofBuilder::consistency(old, new).ok_or(ProofError::NotOlder)?;
+    leaves(dir, new, &mut |index, _, hash| {
+        proof.leaf(index, hash);
+        true
+    })?;
+    proof.finish().ok_or(ProofError::Damaged)
+}
+
+/// The root of the tree of the first `size` leaves, from the records themselves.
+///
+/// # Errors
+/// [`ProofError::Damaged`] if there are fewer leaves.
+pub fn root(dir: &Path, size: u64) -> Result<Hash, ProofError> {
+    let mut tree = Frontier::new();
+    leaves(dir, size, &mut |_, _, hash| {
+        tree.push(hash);
+        true
+    })?;
+    Ok(tree.root())
 }
 
 /// Hands out the first `size` leaves: index, sequence number (none for a batch's header), hash;

@@ -13,6 +13,7 @@ use crate::files;
 use crate::gap::{Gap, GapKind, Place, Weight};
 use crate::note::{Checkpoint, Note, VerifierKey};
 use crate::walk::{SegmentReader, Step};
+use crate::witness;
 
 /// The judgement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -46,6 +47,10 @@ pub struct VerifyOptions {
     pub stream: u32,
     /// Checkpoints kept elsewhere: signed notes.
     pub expectations: Vec<String>,
+    /// Witnesses, of which so many must have cosigned each of these checkpoints.
+    pub witnesses: Vec<VerifierKey>,
+    /// How many; 0 asks for none.
+    pub quorum: usize,
     /// Records that are this much younger than the last one signed for may still await theirs.
     pub max_unsigned: Duration,
     /// A pause longer than this without a stop is noted.
@@ -61,6 +66,8 @@ impl VerifyOptions {
             key,
             stream: 1,
             expectations: Vec::new(),
+            witnesses: Vec::new(),
+            quorum: 0,
             max_unsigned: Duration::from_secs(60),
             max_silence: Duration::from_secs(300),
             patience: Duration::from_millis(100),
@@ -122,6 +129,7 @@ pub fn verify(
 ) -> io::Result<Report> {
     // Read before the segments, so that the log can only be larger than its checkpoint.
     let beside = files::read_text(&dir.join(files::CHECKPOINT))?;
+    let witnessed = witness::kept(dir)?;
     let segments = match files::segments(dir) {
         Ok(segments) => segments,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -129,8 +137,9 @@ pub fn verify(
     };
     let (mut gaps, expected) = expectations(options);
     let own = beside.as_deref().map(|text| read_signed(text, &options.key));
+    let witnessed = witnessed.map(|text| read_signed(&text, &options.key));
     let mut sizes: Vec<u64> = expected.iter().map(|(_, (_, checkpoint))| checkpoint.size).collect();
-    if let Some(Ok((_, checkpoint))) = &own {
+    for (_, checkpoint) in [&own, &witnessed].into_iter().flatten().flatten() {
         sizes.push(checkpoint.size);
     }
     let mut chain = Chain::new(genesis(options.stream), options.key.clone(), &sizes);
@@ -158,6 +167,14 @@ pub fn verify(
             if compare(&mut chain, note, checkpoint, "beside the ledger") {
                 signed = checkpoint.size;
             }
+        }
+    }
+    match &witnessed {
+        None => {}
+        Some(Err(kind)) => chain.gap(*kind, Place::default(), files::WITNESSED),
+        Some(Ok((note, checkpoint))) => {
+            compare(&mut chain, note, checkpoint, files::WITNESSED);
+            gaps.extend(witness::uncosigned(note, options, files::WITNESSED));
         }
     }
     let mut met = 0;
@@ -220,7 +237,10 @@ fn expectations(options: &VerifyOptions) -> (Vec<Gap>, Vec<(String, Signed)>) {
     for (number, text) in (1..).zip(&options.expectations) {
         let name = format!("expectation {number}");
         match read_signed(text, &options.key) {
-            Ok(signed) => expected.push((name, signed)),
+            Ok(signed) => {
+                gaps.extend(witness::uncosigned(&signed.0, options, &name));
+                expected.push((name, signed));
+            }
             Err(kind) => gaps.push(Gap { kind, place: Place::default(), detail: name }),
         }
     }

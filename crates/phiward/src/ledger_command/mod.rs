@@ -1,6 +1,7 @@
 //! `phiward ledger …`: reading and verifying the record, beside a running server or on a copy. One
 //! file for each command; what they share is here.
 
+pub(crate) mod expect;
 pub(crate) mod export;
 pub(crate) mod hold;
 mod prove;
@@ -26,8 +27,8 @@ pub(crate) use verify::print_report;
 /// Runs one of the commands.
 pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
     match command {
-        LedgerCommand::Verify { ledger, expect, allow_unproven } => {
-            verify::run(&ledger, &expect, allow_unproven)
+        LedgerCommand::Verify { ledger, expect, outside, allow_unproven } => {
+            verify::run(&ledger, &expect, &outside, allow_unproven)
         }
         LedgerCommand::Show { ledger, seq, last, follow } => show::run(&ledger, seq, last, follow),
         LedgerCommand::Checkpoint { ledger } => prove::checkpoint(&ledger),
