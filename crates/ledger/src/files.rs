@@ -11,6 +11,8 @@ use rustix::fs::{FlockOperation, flock};
 use crate::disk::{Disk, SystemDisk};
 
 pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// The latest checkpoint that a quorum of witnesses cosigned.
+pub(crate) const WITNESSED: &str = "checkpoint.witnessed";
 const LOCK: &str = "lock";
 const SEGMENT_PREFIX: &str = "segment-";
 const SEGMENT_SUFFIX: &str = ".phl";

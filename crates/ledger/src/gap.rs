@@ -80,6 +80,7 @@ gaps! {
     WormHidden, "worm-hidden", Note, "a locked copy is hidden under a delete marker or a newer version";
     WormUncopied, "worm-uncopied", Note, "a closed segment has no locked copy yet";
     WormUncompared, "worm-uncompared", Unproven, "a segment could not be compared with its locked copy";
+    CheckpointUncosigned, "checkpoint-uncosigned", Unproven, "the checkpoint does not carry the witnesses' cosignatures that were asked for";
 }
 
 impl Serialize for GapKind {

@@ -275,24 +275,42 @@ impl Ledger {
 
     /// Takes no record until [`Ledger::resume`]: the outside copies lag too far behind.
     pub fn suspend(&self, reason: &str) {
-        let mut lag = self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner);
-        if lag.is_none() {
-            tracing::error!(reason, "the ledger is suspended");
-        }
-        *lag = Some(reason.to_owned());
+        self.suspend_for("", reason);
     }
 
     /// Ends a suspension.
     pub fn resume(&self) {
+        self.resume_for("");
+    }
+
+    /// As [`Ledger::suspend`], for one of several who may: records are taken when all have resumed.
+    pub fn suspend_for(&self, who: &'static str, reason: &str) {
         let mut lag = self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner);
-        if lag.take().is_some() {
+        if lag.insert(who, reason.to_owned()).is_none() {
+            tracing::error!(reason, "the ledger is suspended");
+        }
+    }
+
+    /// Ends this one's suspension.
+    pub fn resume_for(&self, who: &'static str) {
+        let mut lag = self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        if lag.remove(who).is_some() && lag.is_empty() {
             tracing::info!("the ledger goes on");
         }
     }
 
     /// Why it is suspended, if it is.
     pub fn suspended(&self) -> Option<String> {
-        self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let lag = self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        lag.values().next().cloned()
+    }
+
+    /// Stops it for good: nothing is recorded and nothing signed any more. For a log that turns out
+    /// to be smaller or other than what was signed; the text is for the operator.
+    pub fn halt(&self, reason: &str) {
+        if self.shared.failure.set(reason.to_owned()).is_ok() {
+            tracing::error!(reason, "the ledger has stopped");
+        }
     }
 
     /// Records a refusal. If the ledger is down, the refusal is still given.
@@ -369,8 +387,8 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
         Arc::clone(&options.custody),
     );
     let has_segments = !files::segments(&dir).map_err(io_error(&dir))?.is_empty();
-    let has_checkpoint =
-        options.keys_dir.join(files::CHECKPOINT).exists() || dir.join(files::CHECKPOINT).exists();
+    let has_checkpoint = options.keys_dir.join(files::CHECKPOINT).exists()
+        || [files::CHECKPOINT, files::WITNESSED].iter().any(|name| dir.join(name).exists());
     let stable = match store.has_stable() {
         true => store.stable()?,
         false if has_segments || has_checkpoint => {

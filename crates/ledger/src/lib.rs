@@ -36,6 +36,7 @@ pub mod tree;
 mod trouble;
 pub mod verify;
 mod walk;
+pub mod witness;
 #[cfg(feature = "remote")]
 pub mod worm;
 mod writer;

@@ -1,6 +1,7 @@
-//! C2SP signed notes, checkpoints and verifier keys (c2sp.org/signed-note, c2sp.org/tlog-checkpoint):
-//! text that foreign tools read, and that our own reads strictly. A text that parses was in
-//! canonical form, and a signature counts only for the exact key asked about.
+//! C2SP signed notes, checkpoints, cosignatures and verifier keys (c2sp.org/signed-note,
+//! c2sp.org/tlog-checkpoint, c2sp.org/tlog-cosignature): text that foreign tools read, and that our
+//! own reads strictly. A text that parses was in canonical form, and a signature counts only for the
+//! exact key asked about.
 
 use std::fmt;
 
@@ -11,7 +12,9 @@ use keys::ed25519::{SigningKey, VerifyingKey};
 
 use crate::tree::Hash;
 
+/// Signature types (c2sp.org/signed-note): a note's own, and a witness's with its time.
 const ED25519: u8 = 1;
+const COSIGNATURE_V1: u8 = 4;
 const MAX_NOTE: usize = 64 * 1024;
 const MAX_SIGNATURES: usize = 100;
 
@@ -34,6 +37,8 @@ pub enum NoteError {
 pub struct VerifierKey {
     name: String,
     key: VerifyingKey,
+    /// The signature type; one key of two types is two verifier keys.
+    signs: u8,
 }
 
 impl VerifierKey {
@@ -47,7 +52,20 @@ impl VerifierKey {
         {
             return Err(NoteError::Key);
         }
-        Ok(Self { name: name.into(), key })
+        Ok(Self { name: name.into(), key, signs: ED25519 })
+    }
+
+    /// A witness's key under a name: it signs checkpoints with the time (cosignature/v1).
+    ///
+    /// # Errors
+    /// As [`VerifierKey::new`].
+    pub fn cosigner(name: &str, key: VerifyingKey) -> Result<Self, NoteError> {
+        Ok(Self { signs: COSIGNATURE_V1, ..Self::new(name, key)? })
+    }
+
+    /// Whether it is a witness's key.
+    pub const fn is_cosigner(&self) -> bool {
+        self.signs == COSIGNATURE_V1
     }
 
     /// Reads the text form.
@@ -60,8 +78,13 @@ impl VerifierKey {
             return Err(NoteError::Key);
         };
         let bytes = BASE64.decode(key).map_err(|_| NoteError::Key)?;
-        let Some((&ED25519, key)) = bytes.split_first() else { return Err(NoteError::Key) };
-        let key = Self::new(name, VerifyingKey(key.try_into().map_err(|_| NoteError::Key)?))?;
+        let Some((signs, key)) = bytes.split_first() else { return Err(NoteError::Key) };
+        let key = VerifyingKey(key.try_into().map_err(|_| NoteError::Key)?);
+        let key = match *signs {
+            ED25519 => Self::new(name, key)?,
+            COSIGNATURE_V1 => Self::cosigner(name, key)?,
+            _ => return Err(NoteError::Key),
+        };
         if id == hex_text(&key.id()) { Ok(key) } else { Err(NoteError::Key) }
     }
 
@@ -75,11 +98,11 @@ impl VerifierKey {
         self.key
     }
 
-    /// The key id: the first four bytes of SHA-256(name ‖ newline ‖ 0x01 ‖ key).
+    /// The key id: the first four bytes of SHA-256(name ‖ newline ‖ signature type ‖ key).
     pub fn id(&self) -> [u8; 4] {
         let mut sha = keys::Sha256Stream::new();
         sha.update(self.name.as_bytes());
-        sha.update(&[b'\n', ED25519]);
+        sha.update(&[b'\n', self.signs]);
         sha.update(&self.key.0);
         let [a, b, c, d, ..] = sha.finish();
         [a, b, c, d]
@@ -88,7 +111,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![ED25519];
+        let mut key = vec![self.signs];
         key.extend_from_slice(&self.key.0);
         write!(f, "{}+{}+{}", self.name, hex_text(&self.id()), BASE64.encode(key))
     }
@@ -144,10 +167,44 @@ impl Note {
     /// Whether this key signed the text.
     #[must_use]
     pub fn signed_by(&self, key: &VerifierKey) -> bool {
-        let id = key.id();
-        let mut own =
-            self.signatures.iter().filter(|s| s.name == key.name && s.id == id).peekable();
-        own.peek().is_some() && own.all(|s| key.key.verify(self.text.as_bytes(), &s.bytes))
+        if key.is_cosigner() {
+            return self.cosigned_by(key).is_some();
+        }
+        let mut own = self.signatures_of(key).peekable();
+        own.peek().is_some() && own.all(|bytes| key.key.verify(self.text.as_bytes(), bytes))
+    }
+
+    /// When this witness cosigned the text, in seconds since the epoch; `None` if it did not, or if
+    /// any line that claims to be its is not.
+    #[must_use]
+    pub fn cosigned_by(&self, key: &VerifierKey) -> Option<u64> {
+        if !key.is_cosigner() {
+            return None;
+        }
+        let mut latest = None;
+        for bytes in self.signatures_of(key) {
+            let (time, signature) = bytes.split_first_chunk::<8>()?;
+            // c2sp.org/tlog-cosignature: the time must not exceed 2^63 - 1, nor be left out.
+            let time = u64::from_be_bytes(*time);
+            let sane = time > 0 && i64::try_from(time).is_ok();
+            let message = cosigned_text(time, &self.text);
+            if !sane || !key.key.verify(message.as_bytes(), signature) {
+                return None;
+            }
+            latest = latest.max(Some(time));
+        }
+        latest
+    }
+
+    /// Whether any line claims to be this key's.
+    pub(crate) fn names(&self, key: &VerifierKey) -> bool {
+        self.signatures_of(key).next().is_some()
+    }
+
+    fn signatures_of(&self, key: &VerifierKey) -> impl Iterator<Item = &[u8]> {
+        let (name, id) = (key.name.clone(), key.id());
+        let own = self.signatures.iter().filter(move |s| s.name == name && s.id == id);
+        own.map(|signature| signature.bytes.as_slice())
     }
 }
 
@@ -174,6 +231,23 @@ pub(crate) fn sign(
         note.push_str(&format!("\u{2014} {} {}\n", key.name, BASE64.encode(bytes)));
     }
     Ok(note)
+}
+
+/// What a cosignature signs (c2sp.org/tlog-cosignature).
+fn cosigned_text(time: u64, text: &str) -> String {
+    format!("cosignature/v1\ntime {time}\n{text}")
+}
+
+/// The signature line of a witness under a checkpoint's text, at a time in seconds.
+pub(crate) fn cosign(
+    text: &str,
+    (key, signer): (&VerifierKey, &SigningKey),
+    time: u64,
+) -> Result<String, KeyFault> {
+    let mut bytes = key.id().to_vec();
+    bytes.extend_from_slice(&time.to_be_bytes());
+    bytes.extend_from_slice(&signer.sign(cosigned_text(time, text).as_bytes())?);
+    Ok(format!("\u{2014} {} {}\n", key.name, BASE64.encode(bytes)))
 }
 
 /// What a checkpoint says: this log had this many leaves and this root.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::files;
 use crate::note::{Checkpoint, Note, NoteError, VerifierKey};
 use crate::tile::SignedTree;
-use crate::tree::{self, Hash, consistency_ranges, inclusion_ranges};
+use crate::tree::{self, Frontier, Hash, consistency_ranges, inclusion_ranges};
 
 /// A proof cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -278,6 +278,35 @@ pub fn inclusion(dir: &Path, seq: u64) -> Result<Inclusion, ProofError> {
 /// [`ProofError`].
 pub fn consistency(dir: &Path, old: &str) -> Result<Consistency, ProofError> {
     Prover::open(dir)?.consistency(old)
+}
+
+/// The consistency proof from the tree of `old` leaves to the tree of `new` leaves (RFC 6962 §2.1.2);
+/// empty if either is the other or `old` is 0.
+///
+/// # Errors
+/// [`ProofError::NotOlder`] if `old` is larger or `new` is not signed for yet.
+pub fn path(dir: &Path, old: u64, new: u64) -> Result<Vec<Hash>, ProofError> {
+    if old == 0 || old == new {
+        return Ok(Vec::new());
+    }
+    let mut prover = Prover::open(dir)?;
+    let ranges = consistency_ranges(old, new).filter(|_| new <= prover.size());
+    prover.ranges(&ranges.ok_or(ProofError::NotOlder)?)
+}
+
+/// The root of the tree of the first `size` leaves.
+///
+/// # Errors
+/// [`ProofError::NotOlder`] if so many are not signed for yet.
+pub fn root(dir: &Path, size: u64) -> Result<Hash, ProofError> {
+    if size == 0 {
+        return Ok(Frontier::new().root());
+    }
+    let mut prover = Prover::open(dir)?;
+    if size > prover.size() {
+        return Err(ProofError::NotOlder);
+    }
+    prover.tree.range(0, size)
 }
 
 /// Hashes in JSON are as in checkpoints: base64 with padding.

@@ -128,6 +128,9 @@ pub(crate) enum Found {
     Log { state: State, set_aside: Option<SetAside> },
 }
 
+/// A witnessed checkpoint is looked for in so many of the last segments.
+const WITNESSED_SEGMENTS: usize = 16;
+
 /// Walks the end of the log, compares it with the checkpoints, and cuts a torn tail.
 pub(crate) fn recover(
     dir: &Path,
@@ -139,9 +142,10 @@ pub(crate) fn recover(
     let segments = files::segments(dir).map_err(io_error(dir))?;
     let beside_log = checkpoint(&dir.join(files::CHECKPOINT), stable)?;
     let beside_keys = checkpoint(&keys_dir.join(files::CHECKPOINT), stable)?;
-    let signed: Vec<&Checkpoint> = [&beside_log, &beside_keys].into_iter().flatten().collect();
-    let largest = signed.iter().map(|c| c.size).max().unwrap_or(0);
+    let witnessed = checkpoint(&dir.join(files::WITNESSED), stable)?;
+    let mut signed: Vec<&Checkpoint> = [&beside_log, &beside_keys].into_iter().flatten().collect();
     let smallest = signed.iter().map(|c| c.size).min().unwrap_or(0);
+    let largest = signed.iter().copied().chain(&witnessed).map(|c| c.size).max().unwrap_or(0);
     let rollback = |found| OpenError::Rollback { path: dir.to_owned(), signed: largest, found };
 
     let Some(mut at) = segments.len().checked_sub(1) else {
@@ -155,6 +159,17 @@ pub(crate) fn recover(
     };
     while at > 0 && header_of(at)?.is_none_or(|header| header.tree.size() > smallest) {
         at -= 1;
+    }
+    // And to that of the witnessed one, unless it is far behind: then `verify` compares it.
+    if let Some(witnessed) = &witnessed {
+        let floor = segments.len().saturating_sub(WITNESSED_SEGMENTS);
+        while at > floor && header_of(at)?.is_none_or(|header| header.tree.size() > witnessed.size)
+        {
+            at -= 1;
+        }
+        if header_of(at)?.is_none_or(|header| header.tree.size() <= witnessed.size) {
+            signed.push(witnessed);
+        }
     }
     let sizes: Vec<u64> = signed.iter().map(|c| c.size).collect();
     let first = header_of(at)?.unwrap_or_else(|| genesis(stream));

@@ -43,6 +43,7 @@ troubles! {
     Held = 26, "held", "a legal hold keeps these records";
     TooYoung = 27, "too-young", "the retention of these records is not over";
     NoCopy = 28, "no-copy", "there is no good copy to repair from";
+    WitnessState = 29, "witness-state", "the witness's memory of what it cosigned is missing, damaged, older than it was or another witness's";
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::note::{Checkpoint, Note, VerifierKey};
 use crate::pipeline::Pool;
 use crate::trouble::Trouble;
 use crate::walk::SegmentReader;
+use crate::witness;
 
 /// The judgement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -52,6 +53,10 @@ pub struct VerifyOptions {
     /// Checkpoints kept on this side, with where: beside the keys, in the database. The log must
     /// agree, but they prove nothing against whoever holds this side.
     pub local: Vec<(String, String)>,
+    /// Witnesses, of which so many must have cosigned each of these checkpoints.
+    pub witnesses: Vec<VerifierKey>,
+    /// How many; 0 asks for none.
+    pub quorum: usize,
     /// Records that are this much younger than the last one signed for may still await theirs.
     pub max_unsigned: Duration,
     /// A pause longer than this without a stop is noted.
@@ -70,6 +75,8 @@ impl VerifyOptions {
             stream: None,
             expectations: Vec::new(),
             local: Vec::new(),
+            witnesses: Vec::new(),
+            quorum: 0,
             max_unsigned: Duration::from_secs(60),
             max_silence: Duration::from_secs(300),
             patience: Duration::from_millis(100),
@@ -180,13 +187,15 @@ pub fn verify(
     let expected = expectations(options)?;
     let local = options.local.iter().map(|(name, text)| (name, read_signed(text, &options.key)));
     let local: Vec<_> = local.collect();
+    let witnessed = witness::kept(dir).map_err(io)?;
+    let witnessed = witnessed.map(|text| read_signed(&text, &options.key));
     let segments = match files::segment_numbers(dir) {
         Ok(segments) => segments,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(io(error)),
     };
     let every = expected.iter().map(|(_, own)| own).chain(local.iter().map(|(_, own)| own));
-    let sizes: Vec<u64> = every.chain(&own).filter_map(size_of).collect();
+    let sizes: Vec<u64> = every.chain(&own).chain(&witnessed).filter_map(size_of).collect();
     let stream = match options.stream {
         Some(stream) => stream,
         None => first_stream(dir, &segments).map_err(io)?,
@@ -234,9 +243,14 @@ pub fn verify(
     for (name, found) in &local {
         compare(&mut chain, found, name);
     }
+    if let Some(found) = &witnessed {
+        compare(&mut chain, found, files::WITNESSED);
+        uncosigned(&mut chain, found, options, files::WITNESSED);
+    }
     let mut met = 0;
     for (name, found) in &expected {
         met += u32::from(compare(&mut chain, found, name));
+        uncosigned(&mut chain, found, options, name);
     }
     if options.expectations.is_empty() {
         chain.gap(GapKind::NothingExpected, Place::default(), "");
@@ -312,6 +326,15 @@ fn expectations(options: &VerifyOptions) -> Result<Vec<(String, Signed)>, Verify
         expected.push((name, signed));
     }
     Ok(expected)
+}
+
+/// Says so where a checkpoint lacks cosignatures that were asked for.
+fn uncosigned(chain: &mut Chain, found: &Signed, options: &VerifyOptions, name: &str) {
+    if let Ok((note, _)) = found
+        && let Some(gap) = witness::uncosigned(note, options, name)
+    {
+        chain.gap(gap.kind, gap.place, gap.detail);
+    }
 }
 
 /// The stream that the first segment says it is of; its first certificate must say so, too.

@@ -2,6 +2,7 @@
 //! waiters go. Nothing is acknowledged before it is durable, and after the first failure nothing is
 //! acknowledged at all.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -79,8 +80,8 @@ pub(crate) struct Shared {
     pub failure: OnceLock<String>,
     /// The latest checkpoint.
     pub checkpoint: Mutex<String>,
-    /// Why no record is taken for now.
-    pub suspended: Mutex<Option<String>>,
+    /// Why no record is taken for now, by who says so.
+    pub suspended: Mutex<BTreeMap<&'static str, String>>,
 }
 
 /// Something the writer cannot go on after; the text is for the operator and names no PHI.

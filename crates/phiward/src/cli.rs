@@ -143,9 +143,11 @@ pub(crate) enum LedgerCommand {
     Verify {
         #[command(flatten)]
         ledger: LedgerArg,
-        /// A checkpoint kept elsewhere that this log must contain; may repeat.
-        #[arg(long, value_name = "FILE")]
+        /// A checkpoint kept elsewhere that this log must contain: a file, or a URL; may repeat.
+        #[arg(long, value_name = "FILE|URL")]
         expect: Vec<String>,
+        #[command(flatten)]
+        outside: ledger_command::expect::ExpectArgs,
         /// Exit 0 also when nothing outside proves the log to be whole.
         #[arg(long)]
         allow_unproven: bool,
@@ -210,8 +212,10 @@ pub(crate) enum LedgerCommand {
     Hold(ledger_command::hold::HoldArgs),
     /// Destroy what is past its retention.
     Shred(ledger_command::shred::ShredArgs),
-    /// Witness other logs (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Witness other logs: cosign their checkpoints, and never a smaller or different history.
+    #[command(
+        after_help = "Example: phiward ledger witness --dir /var/lib/witness --init --name witness.example/w1\n         phiward ledger witness --dir /var/lib/witness --listen 127.0.0.1:7380 --log stable.vkey"
+    )]
     Witness(ledger_command::witness::WitnessArgs),
 }
 

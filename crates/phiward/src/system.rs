@@ -65,6 +65,9 @@ impl System {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let tls = Tls::load(tls_files(&config)).map_err(|error| usage(&error))?;
+        for witness in &config.ledger.witnesses {
+            ledger_tasks::witness::carrier(witness)?;
+        }
         let keyring = Keyring::open(&config)?;
         let store = Store::open(&config.database, keyring.store_key()?, Arc::clone(&random))
             .await
@@ -184,6 +187,7 @@ impl System {
             ledger: self.ledger.clone(),
             store: self.store.clone(),
             custody: self.custody(),
+            web: Arc::clone(&self.web),
         }));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let health = tokio::spawn(serve(
@@ -368,7 +372,7 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-fn reload_on_hangup(tls: Tls) -> Result<impl Future<Output = ()>, Failure> {
+pub(crate) fn reload_on_hangup(tls: Tls) -> Result<impl Future<Output = ()>, Failure> {
     let mut hangup =
         signal(SignalKind::hangup()).map_err(|error| Failure::usage(error.to_string()))?;
     Ok(async move {

@@ -22,5 +22,6 @@ pub mod routes;
 pub mod server;
 mod strict_http1;
 pub mod tls;
+pub mod witness;
 
 pub use app::{Parts, Web};

@@ -1,6 +1,7 @@
-//! Counters of answers, by what was asked and how it ended. The labels are two closed lists: nothing
-//! of a request, a person or a patient can get into them.
+//! Counters of answers, by what was asked and how it ended, and gauges of the ledger. Names and labels
+//! are closed lists: nothing of a request, a person or a patient can get into them.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
@@ -58,13 +59,58 @@ impl Surface {
     }
 }
 
-/// Answers counted since the start.
+/// A number that goes up and down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gauge {
+    /// Leaves in the newest checkpoint that a quorum of witnesses cosigned.
+    WitnessedSize,
+    /// Witnesses that cosigned when last asked.
+    WitnessesCosigned,
+    /// Seconds since the newest cosignature, while there is a newer checkpoint.
+    WitnessLag,
+    /// Whether that is later than allowed.
+    WitnessesBehind,
+}
+
+const GAUGES: [(Gauge, &str, &str); 4] = [
+    (
+        Gauge::WitnessedSize,
+        "phiward_ledger_witnessed_leaves",
+        "Leaves in the newest checkpoint that a quorum of witnesses cosigned.",
+    ),
+    (
+        Gauge::WitnessesCosigned,
+        "phiward_ledger_witnesses_cosigned",
+        "Witnesses that cosigned when last asked.",
+    ),
+    (
+        Gauge::WitnessLag,
+        "phiward_ledger_witness_lag_seconds",
+        "Seconds since the newest cosignature, while there is a newer checkpoint.",
+    ),
+    (
+        Gauge::WitnessesBehind,
+        "phiward_ledger_witnesses_behind",
+        "1 while the witnesses are later than allowed.",
+    ),
+];
+
+/// Answers counted since the start, and gauges that were ever set.
 #[derive(Debug, Default)]
 pub struct Metrics {
     answers: [[AtomicU64; CLASSES.len()]; SURFACES.len()],
+    gauges: [OnceLock<AtomicU64>; GAUGES.len()],
 }
 
 impl Metrics {
+    /// Sets a gauge; it is shown from then on.
+    pub fn set(&self, gauge: Gauge, value: u64) {
+        let place = GAUGES.iter().position(|(known, ..)| *known == gauge);
+        if let Some(cell) = place.and_then(|place| self.gauges.get(place)) {
+            cell.get_or_init(AtomicU64::default).store(value, Ordering::Relaxed);
+        }
+    }
+
     /// Counts an answer.
     pub fn count(&self, surface: Surface, status: StatusCode) {
         let row = SURFACES.iter().position(|(known, _)| *known == surface);
@@ -89,6 +135,14 @@ impl Metrics {
                 ));
             }
         }
+        for ((_, name, help), cell) in GAUGES.iter().zip(&self.gauges) {
+            if let Some(value) = cell.get() {
+                let value = value.load(Ordering::Relaxed);
+                text.push_str(&format!(
+                    "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
+                ));
+            }
+        }
         text
     }
 }
@@ -107,5 +161,16 @@ mod tests {
         assert!(text.contains("{surface=\"fhir\",class=\"2xx\"} 1\n"));
         assert!(text.contains("{surface=\"fhir\",class=\"4xx\"} 2\n"));
         assert!(text.contains("{surface=\"oauth\",class=\"2xx\"} 0\n"));
+    }
+
+    #[test]
+    fn a_gauge_shows_once_it_was_set() {
+        let metrics = Metrics::default();
+        assert!(!metrics.prometheus().contains("witness"));
+        metrics.set(Gauge::WitnessLag, 7);
+        metrics.set(Gauge::WitnessLag, 5);
+        let text = metrics.prometheus();
+        assert!(text.contains("\nphiward_ledger_witness_lag_seconds 5\n"));
+        assert!(!text.contains("witnesses_behind"));
     }
 }

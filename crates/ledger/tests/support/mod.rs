@@ -1,6 +1,8 @@
 //! A ledger in a temporary directory, with a clock that tests can move.
 #![allow(unreachable_pub, dead_code, reason = "each test binary uses a part")]
 
+pub mod outside;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

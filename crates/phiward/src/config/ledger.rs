@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use ledger::note::VerifierKey;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -47,7 +48,8 @@ struct Witness {
     #[schemars(with = "String")]
     url: Spanned<String>,
     /// Its verifier key, as it prints it.
-    key: String,
+    #[schemars(with = "String")]
+    key: Spanned<String>,
     /// PEM certificate authority of the witness, beside the web's.
     ca: Option<PathBuf>,
 }
@@ -129,10 +131,9 @@ pub(crate) struct LedgerConfig {
 
 /// A witness.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "used by the part of the ledger that it configures")]
 pub(crate) struct WitnessConfig {
     pub(crate) url: String,
-    pub(crate) key: String,
+    pub(crate) key: VerifierKey,
     pub(crate) ca: Option<PathBuf>,
 }
 
@@ -194,11 +195,17 @@ impl Ledger {
             url("ledger.witness.url", &witness.url, wrong)?;
             Ok(WitnessConfig {
                 url: witness.url.get_ref().trim_end_matches('/').to_owned(),
-                key: witness.key.clone(),
+                key: witness_key(&witness.key, wrong)?,
                 ca: path(&witness.ca),
             })
         });
         let witnesses = witnesses.collect::<Result<Vec<_>, ConfigError>>()?;
+        for (place, (known, own)) in witnesses.iter().zip(&self.witness).enumerate() {
+            let before = witnesses.get(..place).unwrap_or_default();
+            if before.iter().any(|other| other.key.key() == known.key.key()) {
+                return Err(wrong("ledger.witness.key", own.key.span(), "named twice"));
+            }
+        }
         let all = u32::try_from(witnesses.len()).unwrap_or(u32::MAX);
         let quorum = match &self.witnesses.quorum {
             None => all,
@@ -280,6 +287,15 @@ impl Ledger {
             streams: streams.collect::<Result<_, ConfigError>>()?,
         })
     }
+}
+
+/// A witness's key: one of a log's own kind would make the log its own witness.
+fn witness_key(value: &Spanned<String>, wrong: Wrong<'_>) -> Result<VerifierKey, ConfigError> {
+    let what = "a witness's verifier key, as `phiward ledger witness` prints it";
+    VerifierKey::parse(value.get_ref())
+        .ok()
+        .filter(VerifierKey::is_cosigner)
+        .ok_or_else(|| wrong("ledger.witness.key", value.span(), what))
 }
 
 const JSON_FHIR: [&str; 2] = ["json", "fhir"];

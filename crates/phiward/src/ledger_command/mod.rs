@@ -1,6 +1,7 @@
 //! `phiward ledger …`: reading and verifying the record, beside a running server or on a copy. One
 //! file for each command; what they share is here.
 
+pub(crate) mod expect;
 pub(crate) mod export;
 mod export_records;
 mod export_tlog;
@@ -30,8 +31,8 @@ pub(crate) use verify::print_report;
 /// Runs one of the commands.
 pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
     match command {
-        LedgerCommand::Verify { ledger, expect, allow_unproven, worm } => {
-            verify::run(&ledger, &expect, allow_unproven, worm)
+        LedgerCommand::Verify { ledger, expect, outside, allow_unproven, worm } => {
+            verify::run(&ledger, &expect, &outside, allow_unproven, worm)
         }
         LedgerCommand::Show { ledger, seq, last, follow, officer } => {
             let which = if follow { show::Which::Follow(last) } else { show::Which::Last(last) };

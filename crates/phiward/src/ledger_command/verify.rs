@@ -2,7 +2,8 @@
 
 use ledger::verify::{Report, Verdict, VerifyOptions, verify};
 
-use super::{dir, public_key, read_file};
+use super::expect::ExpectArgs;
+use super::{dir, public_key};
 use crate::cli::LedgerArg;
 use crate::failure::Failure;
 use crate::output;
@@ -11,17 +12,13 @@ use crate::output;
 pub(super) fn run(
     ledger: &LedgerArg,
     expect: &[String],
+    outside: &ExpectArgs,
     allow_unproven: bool,
     worm: bool,
 ) -> Result<(), Failure> {
     let dir = dir(ledger)?;
     let mut options = VerifyOptions::new(public_key(ledger)?);
-    for path in expect {
-        if path.contains("://") {
-            return Err(Failure::not_in_this_version("ledger verify --expect URL"));
-        }
-        options.expectations.push(read_file(path.as_ref())?);
-    }
+    outside.apply(expect, &mut options)?;
     let bar = output::progress(0);
     let mut report = verify(&dir, &options, &mut |progress| {
         bar.set_length(progress.total);

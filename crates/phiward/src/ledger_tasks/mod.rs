@@ -5,7 +5,7 @@
 mod index;
 mod manifest;
 mod stream;
-mod witness;
+pub(crate) mod witness;
 pub(crate) mod worm;
 
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use keys::custody::Custody;
 use ledger::Ledger;
 use store::Store;
 use tokio::task::JoinHandle;
+use web::Web;
 
 use crate::config::Config;
 
@@ -25,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) ledger: Ledger,
     pub(crate) store: Store,
     pub(crate) custody: Arc<dyn Custody>,
+    pub(crate) web: Arc<Web>,
 }
 
 /// Starts every task that the configuration asks for.
