@@ -201,11 +201,9 @@ pub(crate) enum LedgerCommand {
     /// Repair from the WORM copy (not in this version).
     #[command(disable_help_flag = true)]
     Repair(ledger_command::repair::RepairArgs),
-    /// Legal holds (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Legal holds: add, list, release, show.
     Hold(ledger_command::hold::HoldArgs),
-    /// Destroy what is past its retention (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Destroy what is past its retention.
     Shred(ledger_command::shred::ShredArgs),
     /// Witness other logs (not in this version).
     #[command(disable_help_flag = true)]

@@ -260,6 +260,17 @@ pub(crate) fn stream_at(config: &Config, dir: &Path) -> StreamPlace {
     StreamPlace { keys_dir, origin: stream::origin(&ledger_name(config), stream), stream }
 }
 
+/// Where a stream's log is: the one being written, or one that a restore put aside.
+pub(crate) fn stream_dir(config: &Config, stream: u32) -> std::path::PathBuf {
+    let dir = &config.ledger.dir;
+    if stream == ledger_stream(config) {
+        return dir.clone();
+    }
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".stream-{stream}"));
+    dir.with_file_name(name)
+}
+
 /// The streams of this node whose keys are here.
 pub(crate) fn streams(config: &Config) -> Vec<StreamPlace> {
     let mut found = Vec::new();
