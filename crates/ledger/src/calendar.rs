@@ -1,6 +1,7 @@
 //! Days and months of the log, in UTC: a signing day is a calendar day, a key period a calendar
 //! month.
 
+use domain::Timestamp;
 use time::Date;
 
 const DAY_MS: u64 = 86_400_000;
@@ -25,6 +26,14 @@ pub(crate) fn day_text(day: u32) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
+/// A time as `YYYY-MM-DDThh:mm:ss.mmmZ` (RFC 3339).
+pub(crate) fn text_of(time: Timestamp) -> String {
+    let millis = u64::try_from(time.millis()).unwrap_or(0);
+    let (seconds, rest) = (millis / 1_000 % 86_400, millis % 1_000);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{}T{hour:02}:{minute:02}:{second:02}.{rest:03}Z", day_text(day_of(millis)))
+}
+
 /// Days beyond the calendar (the year 9999) count as its last.
 fn date(day: u32) -> Date {
     i32::try_from(i64::from(day) + EPOCH_JULIAN)
@@ -45,5 +54,7 @@ mod tests {
         assert_eq!(day_text(day_of(leap - 1)), "2024-02-28");
         assert_eq!(period_of(leap + DAY_MS), 202_403);
         assert_eq!(period_of(u64::MAX), 999_912);
+        let time = Timestamp::from_millis(1_709_164_800_000 + 3_723_004);
+        assert_eq!(text_of(time), "2024-02-29T01:02:03.004Z");
     }
 }

@@ -5,11 +5,14 @@
 mod body;
 mod calendar;
 mod chain;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod entry;
 mod files;
 mod follow;
 mod format;
 mod gap;
+pub mod headers;
 mod key_store;
 mod ledger;
 pub mod note;
