@@ -31,6 +31,8 @@ need chromium chromium fonts-dejavu-core
 need '/usr/lib/postgresql/*/bin/initdb' postgresql
 need nginx nginx-light
 need wrk wrk
+need softhsm2-util softhsm2
+need pkcs11-tool opensc
 need xz xz-utils
 need npm nodejs npm
 need python3 python3

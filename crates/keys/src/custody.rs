@@ -2,7 +2,7 @@
 //! back for that purpose only; whoever holds the wrapped bytes alone holds nothing.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use domain::Secret;
 use zeroize::Zeroizing;
@@ -24,6 +24,11 @@ pub trait Custody: Send + Sync {
     /// # Errors
     /// [`KeyFault`] if it was not, or was changed.
     fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Secret<Vec<u8>>, KeyFault>;
+
+    /// Whether this is wrapped under the very key that [`Custody::wrap`] uses now.
+    fn is_newest(&self, purpose: &str, wrapped: &[u8]) -> bool {
+        self.unwrap(purpose, wrapped).is_ok()
+    }
 }
 
 impl<C: Custody + ?Sized> Custody for Arc<C> {
@@ -33,6 +38,57 @@ impl<C: Custody + ?Sized> Custody for Arc<C> {
 
     fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Secret<Vec<u8>>, KeyFault> {
         (**self).unwrap(purpose, wrapped)
+    }
+
+    fn is_newest(&self, purpose: &str, wrapped: &[u8]) -> bool {
+        (**self).is_newest(purpose, wrapped)
+    }
+}
+
+/// Several custodies during a change of keys: the first wraps, each may open.
+pub struct Chain(pub Vec<Arc<dyn Custody>>);
+
+impl Custody for Chain {
+    fn wrap(&self, purpose: &str, key: &[u8]) -> Result<Vec<u8>, KeyFault> {
+        self.0.first().ok_or(KeyFault)?.wrap(purpose, key)
+    }
+
+    fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Secret<Vec<u8>>, KeyFault> {
+        self.0.iter().find_map(|custody| custody.unwrap(purpose, wrapped).ok()).ok_or(KeyFault)
+    }
+
+    fn is_newest(&self, purpose: &str, wrapped: &[u8]) -> bool {
+        self.0.first().is_some_and(|custody| custody.is_newest(purpose, wrapped))
+    }
+}
+
+/// A custody that can be put in another's place while others hold it.
+pub struct Switch(RwLock<Arc<dyn Custody>>);
+
+impl Switch {
+    /// Begins with this one.
+    pub fn new(custody: Arc<dyn Custody>) -> Self {
+        Self(RwLock::new(custody))
+    }
+
+    /// Goes over to another: when this returns, nothing is wrapped by the one before any more.
+    pub fn set(&self, custody: Arc<dyn Custody>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = custody;
+    }
+}
+
+// The lock is held while a key is wrapped: `Switch::set` must wait for it.
+impl Custody for Switch {
+    fn wrap(&self, purpose: &str, key: &[u8]) -> Result<Vec<u8>, KeyFault> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).wrap(purpose, key)
+    }
+
+    fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Secret<Vec<u8>>, KeyFault> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).unwrap(purpose, wrapped)
+    }
+
+    fn is_newest(&self, purpose: &str, wrapped: &[u8]) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_newest(purpose, wrapped)
     }
 }
 
@@ -95,6 +151,36 @@ impl Custody for FileKek {
     }
 }
 
-fn aad(purpose: &str) -> Vec<u8> {
+/// What a wrapped key is bound to.
+pub(crate) fn aad(purpose: &str) -> Vec<u8> {
     [b"phiward wrapped key 1\0", purpose.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SystemRandom;
+
+    #[test]
+    fn a_chain_wraps_with_its_first_and_opens_with_any() {
+        let dir = tempfile::tempdir().unwrap();
+        let kek = |name: &str| -> Arc<dyn Custody> {
+            Arc::new(FileKek::create(&dir.path().join(name), Arc::new(SystemRandom)).unwrap())
+        };
+        let (old, new) = (kek("old"), kek("new"));
+        let before = old.wrap("p", b"key").unwrap();
+        let chain = Chain(vec![Arc::clone(&new), Arc::clone(&old)]);
+        assert_eq!(chain.unwrap("p", &before).unwrap().expose(), b"key");
+        assert!(!chain.is_newest("p", &before));
+        let after = chain.wrap("p", b"key").unwrap();
+        assert!(chain.is_newest("p", &after));
+        assert!(old.unwrap("p", &after).is_err());
+        assert!(chain.unwrap("q", &after).is_err());
+        assert!(Chain(Vec::new()).wrap("p", b"key").is_err());
+
+        let switch = Switch::new(old);
+        assert!(switch.unwrap("p", &after).is_err());
+        switch.set(new);
+        assert_eq!(switch.unwrap("p", &after).unwrap().expose(), b"key");
+    }
 }

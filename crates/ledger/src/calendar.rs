@@ -20,6 +20,16 @@ pub(crate) fn period_of(millis: u64) -> u32 {
     year * 100 + u32::from(u8::from(date.month()))
 }
 
+/// When a month ends, in milliseconds; `None` if it is no month.
+pub(crate) fn end_of_period(period: u32) -> Option<u64> {
+    let (year, month) = (period / 100, period % 100);
+    let (year, month) = if month == 12 { (year.checked_add(1)?, 1) } else { (year, month + 1) };
+    let month = time::Month::try_from(u8::try_from(month).ok()?).ok()?;
+    let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, 1).ok()?;
+    let day = u64::try_from(i64::from(date.to_julian_day()) - EPOCH_JULIAN).ok()?;
+    day.checked_mul(DAY_MS)
+}
+
 /// A day as `YYYY-MM-DD`.
 pub(crate) fn day_text(day: u32) -> String {
     let date = date(day);
@@ -32,6 +42,17 @@ pub(crate) fn text_of(time: Timestamp) -> String {
     let (seconds, rest) = (millis / 1_000 % 86_400, millis % 1_000);
     let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     format!("{}T{hour:02}:{minute:02}:{second:02}.{rest:03}Z", day_text(day_of(millis)))
+}
+
+/// The day that [`day_text`] wrote.
+pub(crate) fn day_of_text(text: &str) -> Option<u32> {
+    let mut parts = text.splitn(3, '-');
+    let year: i32 = parts.next()?.parse().ok()?;
+    let month: u8 = parts.next()?.parse().ok()?;
+    let day: u8 = parts.next()?.parse().ok()?;
+    let date = Date::from_calendar_date(year, time::Month::try_from(month).ok()?, day).ok()?;
+    let day = u32::try_from(i64::from(date.to_julian_day()) - EPOCH_JULIAN).ok()?;
+    (day_text(day) == text).then_some(day)
 }
 
 /// Days beyond the calendar (the year 9999) count as its last.
@@ -56,5 +77,11 @@ mod tests {
         assert_eq!(period_of(u64::MAX), 999_912);
         let time = Timestamp::from_millis(1_709_164_800_000 + 3_723_004);
         assert_eq!(text_of(time), "2024-02-29T01:02:03.004Z");
+        for day in [0, 1, 19_782, 20_783, 100_000] {
+            assert_eq!(day_of_text(&day_text(day)), Some(day));
+        }
+        for none in ["", "2024-02-30", "2024-2-03", "1969-12-31", "x-y-z", "2024-02-03-04"] {
+            assert_eq!(day_of_text(none), None, "{none}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::calendar::{day_of, day_text, period_of};
 use crate::format::{Batch, Leaf, SegmentHeader, VERSION_OPEN};
 use crate::gap::{Gap, GapKind, Place, Weight};
 use crate::note::{DayCertificate, Note, VerifierKey};
+use crate::retention::{Shred, Stub};
 use crate::tree::{Frontier, Hash, leaf_hash};
 
 /// Where a log stands: the same facts with which a segment begins.
@@ -59,6 +60,8 @@ pub(crate) struct Chain {
     pub gaps: Vec<Gap>,
     /// How many findings there were of each weight, listed or not.
     found: [u64; 3],
+    /// What the log says was shredded.
+    pub shreds: Vec<Shred>,
     /// Certificates that the stable key signed, and others.
     pub vouched: u64,
     pub foreign: u64,
@@ -88,6 +91,7 @@ impl Chain {
             days,
             gaps: Vec::new(),
             found: [0; 3],
+            shreds: Vec::new(),
             vouched: 0,
             foreign: 0,
             calendar: (0, period_of(0), day_of(0)),
@@ -160,6 +164,39 @@ impl Chain {
         } else {
             self.state.segment = header.segment;
         }
+    }
+
+    /// Goes over a segment that was dropped, by what its stub says; `leaves` are the hashes of its
+    /// leaves, where they are still to be had. Whether it may be gone is not judged here.
+    pub(crate) fn step_over(&mut self, stub: &Stub, leaves: Option<&[Hash]>, place: Place) {
+        let expected = State { segment: stub.before.segment, ..self.state.clone() };
+        let (before, after) = (&stub.before, &stub.after);
+        let grows = after.batch > before.batch
+            && after.seq >= before.seq
+            && after.time >= before.time
+            && after.tree.size() > before.tree.size();
+        if !grows || (self.tree_known && *before != expected) {
+            self.gap(GapKind::SegmentMismatch, place, "its stub");
+        }
+        self.state.tree = before.tree.clone();
+        for leaf in leaves.into_iter().flatten() {
+            self.push(&[], Some(leaf));
+        }
+        if leaves.is_some() && self.state.tree != after.tree {
+            self.gap(GapKind::TreeMismatch, place, "the tiles of a shredded segment");
+        }
+        if after.day_key != before.day_key {
+            self.sign_from(before.tree.size(), after.day, after.day_key);
+        }
+        self.records = self.records.saturating_add(after.seq.saturating_sub(before.seq));
+        self.batches = self.batches.saturating_add(after.batch.saturating_sub(before.batch));
+        self.first_time.get_or_insert(after.time);
+        self.root = after.tree.root();
+        self.state = State { segment: before.segment, ..after.clone() };
+        self.tree_known = true;
+        self.stopped = true;
+        self.silence = None;
+        self.seek_roots();
     }
 
     /// From this size on a day's key signs. A key that no wanted size can ask for is let go.
@@ -299,6 +336,12 @@ impl Chain {
         let (_, month, day) = self.calendar;
         if month != period {
             self.gap(GapKind::PeriodWrong, place, "");
+        }
+        if kind == Some(Kind::LedgerShredded)
+            && leaf.version == VERSION_OPEN
+            && (self.shreds.len() as u64) < LISTED
+        {
+            self.shreds.extend(Body::decode(leaf.body).ok().as_ref().and_then(Shred::of));
         }
         let certifies = matches!(kind, Some(Kind::StreamOpened | Kind::KeyEvent));
         if certifies && leaf.version == VERSION_OPEN {

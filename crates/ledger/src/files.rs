@@ -72,6 +72,18 @@ pub(crate) fn segment_numbers(dir: &Path) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
+/// The segment of this number, or the first after it where those before were shredded.
+pub(crate) fn next_segment(dir: &Path, number: u32) -> io::Result<Option<(u32, PathBuf)>> {
+    let path = segment_path(dir, number);
+    if path.exists() {
+        return Ok(Some((number, path)));
+    }
+    if !crate::retention::stub_path(dir, number).exists() {
+        return Ok(None);
+    }
+    Ok(segments(dir)?.into_iter().find(|(found, _)| *found >= number))
+}
+
 /// Removes what an interrupted [`replace`] or segment creation left.
 pub(crate) fn remove_temporaries(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {

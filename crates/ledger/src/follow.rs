@@ -1,6 +1,7 @@
 //! Follows a log from its first segment to its last for [`verify`](crate::verify): every stretch that
 //! cannot be read is named and passed over, and the log is judged again from the next whole batch.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use crate::chain::Chain;
 use crate::files;
 use crate::gap::{GapKind, Place};
 use crate::pipeline::Pool;
+use crate::retention::{self, Stub};
+use crate::shredded_tiles as tiles;
 use crate::verify::Progress;
 use crate::walk::{SegmentReader, Step};
 
@@ -21,6 +24,8 @@ pub(crate) struct Follow<'a> {
     pub patience: Duration,
     /// A segment that a newer program wrote.
     pub newer: Option<u32>,
+    /// Stubs of segments that are not here, by number.
+    pub stubs: BTreeMap<u32, Vec<u8>>,
     pub progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -36,7 +41,7 @@ impl Follow<'_> {
         for number in numbers {
             let place = Place { segment: Some(*number), ..Place::default() };
             if *number != next {
-                self.missing(next, *number, place);
+                self.missing(dir, next, *number, place)?;
             }
             next = number.saturating_add(1);
             let path = files::segment_path(dir, *number);
@@ -48,10 +53,50 @@ impl Follow<'_> {
 
     /// Segments from `first` up to `next` are not here. Whatever accounts for them (a month that was
     /// shredded, say) is asked here, before the log is taken up again at `next`.
-    fn missing(&mut self, first: u32, next: u32, place: Place) {
+    fn missing(&mut self, dir: &Path, first: u32, next: u32, place: Place) -> io::Result<()> {
+        // Stubs first: a range as wide as numbers go must cost nothing.
+        let mut from = first;
+        for (number, _) in retention::stubs(dir)? {
+            if !(first..next).contains(&number) {
+                continue;
+            }
+            let Some((stub, bytes)) = Stub::read(dir, number)? else { continue };
+            if number > from {
+                self.lost(from, number, place);
+            }
+            let sizes = stub.before.tree.size()..stub.after.tree.size();
+            let leaves = tiles::leaf_hashes(dir, sizes)?;
+            let own = Place { segment: Some(number), ..Place::default() };
+            self.chain.step_over(&stub, leaves.as_deref(), own);
+            self.stubs.insert(number, bytes);
+            from = number.saturating_add(1);
+        }
+        if from < next {
+            self.lost(from, next, place);
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, first: u32, next: u32, place: Place) {
         let detail = format!("{first} to {}", next.saturating_sub(1));
         self.chain.gap(GapKind::SegmentMissing, place, detail);
         self.chain.lose_tree();
+    }
+
+    /// When all is read: what is not here must be what the log says was shredded.
+    pub(crate) fn judge_missing(&mut self) {
+        for segment in retention::uncovered(&self.chain.shreds, &self.stubs) {
+            self.stubs.remove(&segment);
+            let place = Place { segment: Some(segment), ..Place::default() };
+            self.chain.gap(GapKind::SegmentMissing, place, "no record says that it was shredded");
+        }
+        let ends = self.stubs.keys().next().zip(self.stubs.keys().next_back());
+        if let Some((first, last)) = ends {
+            let count = self.stubs.len();
+            let place = Place { segment: Some(*first), ..Place::default() };
+            let detail = format!("{count} segments, the last is {last}");
+            self.chain.gap(GapKind::Shredded, place, detail);
+        }
     }
 
     /// One segment; gives its length.

@@ -73,6 +73,7 @@ gaps! {
     SilenceUnexplained, "silence-unexplained", Unproven, "no record and no heartbeat for a while, and neither a stop, a start nor a clock step says why";
     StreamVanished, "stream-vanished", Broken, "the database knows a stream whose log is not here";
     TagWrong, "tag-wrong", Broken, "a record does not open, or its search tokens are not those of what it says";
+    Shredded, "shredded", Note, "a month past its retention was shredded; its segments are gone, and the tree goes on";
 }
 
 impl Serialize for GapKind {

@@ -3,8 +3,8 @@
 //! destroy a month's file is to shred the month; nothing else holds that key.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +15,11 @@ use keys::key_file::{self, KeyFileError};
 use keys::seal::SealKey;
 use keys::{KeyFault, Random};
 
-use crate::calendar::day_text;
+use crate::calendar::{day_of_text, day_text};
 use crate::files;
 use crate::format::{BatchHeader, TOKEN_LEN};
 use crate::note::VerifierKey;
+use crate::rewrap;
 use crate::trouble::Trouble;
 
 const STABLE: &str = "stable.key";
@@ -127,7 +128,7 @@ impl KeyStore {
     ) -> Result<SigningKey, KeyStoreError> {
         let path = self.day_path(day);
         if path.exists() {
-            self.erase(&path)?;
+            erase(&path)?;
         }
         let (key, seed) = SigningKey::generate(random)?;
         self.create(&path, &format!("day key {day}"), seed.expose())?;
@@ -145,27 +146,14 @@ impl KeyStore {
                 && name.ends_with(SUFFIX)
                 && keep.as_ref() != Some(&path)
             {
-                self.erase(&path)?;
+                erase(&path)?;
             }
         }
         Ok(())
     }
 
-    /// Overwrites, then removes; an old snapshot of the disk may still hold it.
-    fn erase(&self, path: &Path) -> Result<(), KeyStoreError> {
-        let overwrite = || -> io::Result<()> {
-            let mut file = File::options().write(true).open(path)?;
-            let len = usize::try_from(file.metadata()?.len()).unwrap_or(0);
-            file.write_all(&vec![0; len])?;
-            file.sync_all()?;
-            fs::remove_file(path)?;
-            files::sync_dir(&self.dir)
-        };
-        overwrite().map_err(|source| KeyStoreError::Io { path: path.to_owned(), source })
-    }
-
     fn period_path(&self, period: u32) -> PathBuf {
-        self.dir.join(format!("{PERIOD_PREFIX}{period:06}{SUFFIX}"))
+        period_path(&self.dir, period)
     }
 
     pub(crate) fn has_period(&self, period: u32) -> bool {
@@ -188,6 +176,41 @@ impl KeyStore {
         self.create(&self.period_path(period), &format!("period key {period}"), key.expose())?;
         Ok(PeriodKey::new(key)?)
     }
+}
+
+/// Where a month's key is.
+pub(crate) fn period_path(dir: &Path, period: u32) -> PathBuf {
+    dir.join(format!("{PERIOD_PREFIX}{period:06}{SUFFIX}"))
+}
+
+/// The months whose keys there are.
+pub(crate) fn periods(dir: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let digits =
+            name.to_str().and_then(|name| name.strip_prefix(PERIOD_PREFIX)?.strip_suffix(SUFFIX));
+        found.extend(digits.and_then(|digits| digits.parse::<u32>().ok()));
+    }
+    Ok(found)
+}
+
+/// Overwrites, then removes; an old snapshot of the disk may still hold it.
+fn erase(path: &Path) -> Result<(), KeyStoreError> {
+    rewrap::wipe(path).map_err(|source| KeyStoreError::Io { path: path.to_owned(), source })
+}
+
+/// What the key file of this name is wrapped for, in the words of [`KeyStore::purpose`].
+pub(crate) fn purpose_of(name: &str) -> Option<String> {
+    if name == STABLE {
+        return Some("stable key".to_owned());
+    }
+    let stem = name.strip_suffix(SUFFIX)?;
+    if let Some(day) = stem.strip_prefix(DAY_PREFIX).and_then(day_of_text) {
+        return Some(format!("day key {day}"));
+    }
+    let period: u32 = stem.strip_prefix(PERIOD_PREFIX)?.parse().ok()?;
+    (stem == format!("{PERIOD_PREFIX}{period:06}")).then(|| format!("period key {period}"))
 }
 
 /// The sealing key of one stream and calendar month.

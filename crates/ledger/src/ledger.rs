@@ -33,6 +33,8 @@ pub struct LedgerOptions {
     pub origin: String,
     /// The stream's number.
     pub stream: u32,
+    /// The last signed note of the stream before, for the first record of this one.
+    pub predecessor: Option<String>,
     /// What wraps the keys.
     pub custody: Arc<dyn Custody>,
     /// Who knows the time.
@@ -52,7 +54,7 @@ pub struct LedgerOptions {
 }
 
 impl LedgerOptions {
-    /// Stream 1, 64 MiB or 15 minutes a segment, a heartbeat a minute, a checkpoint every 5 seconds.
+    /// The stream that the origin names, 64 MiB or 15 minutes a segment, a heartbeat a minute, a checkpoint every 5 seconds.
     pub fn new(
         dir: impl Into<PathBuf>,
         keys_dir: impl Into<PathBuf>,
@@ -61,11 +63,13 @@ impl LedgerOptions {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
+        let origin = origin.into();
         Self {
             dir: dir.into(),
             keys_dir: keys_dir.into(),
-            origin: origin.into(),
-            stream: 1,
+            stream: crate::stream::number(&origin),
+            origin,
+            predecessor: None,
             custody,
             clock,
             random,
@@ -226,6 +230,28 @@ impl Ledger {
         let record = prepare_open(kind, body).map_err(|_| LedgerFault::TooLarge)?;
         let positions = self.offer(vec![record], vec![0]).await?;
         positions.first().copied().ok_or(LedgerFault::Failed)
+    }
+
+    /// Records, in one batch, things of the log's own in the open and the particulars of them sealed.
+    ///
+    /// # Errors
+    /// [`LedgerFault`]; then none of it is recorded.
+    pub async fn append_both(
+        &self,
+        open: &[(Kind, Body)],
+        sealed: Vec<Entry>,
+    ) -> Result<Vec<Position>, LedgerFault> {
+        let mut records = Vec::new();
+        let mut firsts = Vec::new();
+        for (kind, body) in open {
+            firsts.push(u32::try_from(records.len()).map_err(|_| LedgerFault::TooLarge)?);
+            records.push(prepare_open(*kind, body).map_err(|_| LedgerFault::TooLarge)?);
+        }
+        for entry in sealed {
+            firsts.push(u32::try_from(records.len()).map_err(|_| LedgerFault::TooLarge)?);
+            prepare(entry, &mut records).map_err(|_| LedgerFault::TooLarge)?;
+        }
+        self.offer(records, firsts).await
     }
 
     /// Takes no record until [`Ledger::resume`]: the outside copies lag too far behind.
@@ -415,7 +441,8 @@ fn first_records(
         let note = note::sign(&certificate.text(), &[(&stable.0, &stable.1)])?;
         writer.state.day = day;
         writer.state.day_key = writer.day.1.public().0;
-        let body = Body { certificate: Some(note), ..Body::default() };
+        let predecessor = writer.options.predecessor.clone();
+        let body = Body { certificate: Some(note), predecessor, ..Body::default() };
         writer.own(Kind::StreamOpened, &body, time)?;
         return writer.checkpoint();
     }

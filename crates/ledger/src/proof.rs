@@ -2,7 +2,7 @@
 //! worth what [`crate::tree::verify_inclusion`] and [`crate::tree::verify_consistency`] say of it.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -68,29 +68,61 @@ pub fn checkpoint(dir: &Path) -> Result<String, ProofError> {
     files::read_text(&dir.join(files::CHECKPOINT))?.ok_or(ProofError::NoCheckpoint)
 }
 
+/// Proves many records against one checkpoint.
+#[derive(Debug)]
+pub struct Prover {
+    dir: PathBuf,
+    text: String,
+    size: u64,
+}
+
+impl Prover {
+    /// Takes the ledger as its latest checkpoint signs for it.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn open(dir: &Path) -> Result<Self, ProofError> {
+        let text = checkpoint(dir)?;
+        let size = Checkpoint::parse(Note::parse(&text)?.text())?.size;
+        Ok(Self { dir: dir.to_owned(), text, size })
+    }
+
+    /// The signed note that every proof is of.
+    pub fn checkpoint(&self) -> &str {
+        &self.text
+    }
+
+    /// Proves that a record stands in the log. Cheapest in the order of sequence numbers.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn inclusion(&mut self, seq: u64) -> Result<Inclusion, ProofError> {
+        let (dir, size) = (&self.dir, self.size);
+        let mut found = None;
+        // Where the record stands is not known before it is met: one pass to find it, one to prove it.
+        leaves(dir, size, &mut |index, own, hash| {
+            if own == Some(seq) {
+                found = Some((index, hash));
+            }
+            found.is_none()
+        })?;
+        let (index, leaf) = found.ok_or(ProofError::NoRecord)?;
+        let mut proof = ProofBuilder::inclusion(index, size).ok_or(ProofError::NoRecord)?;
+        leaves(dir, size, &mut |index, _, hash| {
+            proof.leaf(index, hash);
+            true
+        })?;
+        let path = proof.finish().ok_or(ProofError::Damaged)?;
+        Ok(Inclusion { seq, index, leaf, path, checkpoint: self.text.clone() })
+    }
+}
+
 /// Proves that a record stands in the log.
 ///
 /// # Errors
 /// [`ProofError`].
 pub fn inclusion(dir: &Path, seq: u64) -> Result<Inclusion, ProofError> {
-    let text = checkpoint(dir)?;
-    let size = Checkpoint::parse(Note::parse(&text)?.text())?.size;
-    let mut found = None;
-    // Where the record stands is not known before it is met: one pass to find it, one to prove it.
-    leaves(dir, size, &mut |index, own, hash| {
-        if own == Some(seq) {
-            found = Some((index, hash));
-        }
-        found.is_none()
-    })?;
-    let (index, leaf) = found.ok_or(ProofError::NoRecord)?;
-    let mut proof = ProofBuilder::inclusion(index, size).ok_or(ProofError::NoRecord)?;
-    leaves(dir, size, &mut |index, _, hash| {
-        proof.leaf(index, hash);
-        true
-    })?;
-    let path = proof.finish().ok_or(ProofError::Damaged)?;
-    Ok(Inclusion { seq, index, leaf, path, checkpoint: text })
+    Prover::open(dir)?.inclusion(seq)
 }
 
 /// Proves that the log of an older signed note begins the present one.

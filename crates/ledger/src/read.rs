@@ -215,11 +215,13 @@ impl Cursor<'_> {
     fn next_batch(&mut self) -> Result<bool, ReadError> {
         let Some(place) = &mut self.place else {
             // Nothing was there when we began; look again.
-            let path = files::segment_path(&self.reader.dir, 1);
-            if !path.exists() {
+            let Some((number, path)) = files::next_segment(&self.reader.dir, 1).map_err(|source| {
+                ReadError::Io { path: self.reader.dir.clone(), source }
+            })?
+            else {
                 return Ok(false);
-            }
-            self.place = Some(Place::open(1, path)?);
+            };
+            self.place = Some(Place::open(number, path)?);
             return Ok(true);
         };
         let offset = place.reader.offset();
@@ -245,15 +247,18 @@ impl Cursor<'_> {
                 let bad = matches!(step, Step::Bad);
                 // The writer goes on in the next segment, or is writing this one right now.
                 place.reader.refresh();
-                let next = files::segment_path(&self.reader.dir, place.number.saturating_add(1));
-                if next.exists() {
+                let after = place.number.saturating_add(1);
+                let next = files::next_segment(&self.reader.dir, after).map_err(|source| {
+                    ReadError::Io { path: self.reader.dir.clone(), source }
+                })?;
+                if let Some((number, next)) = next {
                     let again = matches!(place.step()?, Step::Batch(_));
                     if again {
                         place.reader.seek(offset);
                     } else if bad {
                         return Err(damaged);
                     } else {
-                        *place = Place::open(place.number.saturating_add(1), next)?;
+                        *place = Place::open(number, next)?;
                     }
                     return Ok(true);
                 }

@@ -200,6 +200,7 @@ pub fn verify(
         signed_at: own.as_ref().and_then(size_of),
         patience: options.patience,
         newer: None,
+        stubs: std::collections::BTreeMap::new(),
         progress,
     };
     if segments.is_empty() {
@@ -207,6 +208,7 @@ pub fn verify(
     } else {
         follow.segments(dir, &segments).map_err(io)?;
     }
+    follow.judge_missing();
     let Follow { mut chain, signed_time, newer, .. } = follow;
     if let Some(segment) = newer {
         return Err(VerifyError::NewerFormat(files::segment_path(dir, segment)));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::ledger_access::OfficerArgs;
 use crate::{backup, key, ledger_command, restore};
 
 /// An authorization server, a FHIR gateway and a provable ledger for protected health information.
@@ -56,14 +57,11 @@ pub(crate) enum Command {
     /// What people allowed (not in this version).
     #[command(disable_help_flag = true)]
     Grant(Planned),
-    /// Signing and sealing keys (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Keys that seal other keys: make one in a token, change to another.
     Key(key::KeyArgs),
-    /// Back up database and ledger position (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Write database, ledger position and configuration to one sealed file.
     Backup(backup::BackupArgs),
-    /// Restore a backup (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Restore a backup; the ledger goes on as a new stream.
     Restore(restore::RestoreArgs),
 }
 
@@ -152,7 +150,7 @@ pub(crate) enum LedgerCommand {
         #[arg(long)]
         allow_unproven: bool,
     },
-    /// Print records, decrypted; asks for the key-encryption key.
+    /// Print records, decrypted; that they were read is recorded first.
     #[command(after_help = "Example: phiward ledger show --last 5")]
     Show {
         #[command(flatten)]
@@ -166,6 +164,8 @@ pub(crate) enum LedgerCommand {
         /// Go on with new ones.
         #[arg(long)]
         follow: bool,
+        #[command(flatten)]
+        officer: OfficerArgs,
     },
     /// Print the latest signed checkpoint.
     #[command(after_help = "Example: phiward ledger checkpoint > checkpoint.txt")]

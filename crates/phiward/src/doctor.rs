@@ -95,17 +95,15 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
 
 fn keys(config: &Config) -> Finding {
     if !config.keys_dir.join("root.key").exists() {
-        let kek =
-            keys::custody::FileKek::open(&config.kek, std::sync::Arc::new(keys::SystemRandom));
-        return match kek {
+        return match crate::kek::custody(config) {
             Ok(_) => good(
                 "keys",
                 "the key-encryption key opens; the other keys are made at the first start",
             ),
-            Err(error) => found(
+            Err(failure) => found(
                 "keys",
                 State::Bad,
-                error.to_string(),
+                failure.message(),
                 "phiward init makes one; or restore yours from its safe",
             ),
         };

@@ -10,11 +10,11 @@ use authority::{Authority, PasswordGrant, Settings};
 use domain::Clock;
 use gateway::{Gateway, SearchMethod, Upstream};
 use identity::Identity;
-use keys::custody::Custody;
+use keys::custody::{Custody, Switch};
 use keys::seal::SealKey;
 use keys::signing::KeyRing;
 use keys::{Random, SystemRandom};
-use ledger::{Ledger, LedgerOptions};
+use ledger::{Ledger, LedgerOptions, OpenError, stream};
 use outbound::{Client, Limits, Options, Origin, PeerPolicy};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -26,7 +26,7 @@ use web::health::Health;
 use web::server::{ServerLimits, Transport, serve};
 use web::tls::{Tls, TlsFiles};
 
-use crate::admin::Socket;
+use crate::admin::{Rooms, Socket};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -48,7 +48,7 @@ pub(crate) struct System {
     ledger: Ledger,
     tls: Tls,
     key_ring: Arc<KeyRing>,
-    custody: Arc<dyn Custody>,
+    custody: Arc<Switch>,
     _lock: Arc<DataLock>,
 }
 
@@ -114,7 +114,7 @@ impl System {
             name: "Phiward".to_owned(),
             demo: config.demo,
         }));
-        let custody = keyring.custody;
+        let custody = keyring.switch;
         let (config, lock) = (Arc::new(config), Arc::new(lock));
         Ok(Self { config, authority, web, store, ledger, tls, key_ring, custody, _lock: lock })
     }
@@ -136,7 +136,7 @@ impl System {
 
     /// What wraps the ledger's keys.
     pub(crate) fn custody(&self) -> Arc<dyn Custody> {
-        Arc::clone(&self.custody)
+        Arc::clone(&self.custody) as Arc<dyn Custody>
     }
 
     /// The record.
@@ -168,7 +168,12 @@ impl System {
         let socket = Socket::open(&self.config.data).map_err(|error| usage(&error))?;
         let reload = reload_on_hangup(self.tls.clone())?;
         let mut background = vec![
-            tokio::spawn(socket.serve(self.authority.clone())),
+            tokio::spawn(socket.serve(Rooms {
+                config: Arc::clone(&self.config),
+                authority: self.authority.clone(),
+                ledger: self.ledger.clone(),
+                switch: Arc::clone(&self.custody),
+            })),
             tokio::spawn(reload),
             tokio::spawn(sweep(self.store.clone())),
         ];
@@ -214,10 +219,67 @@ pub(crate) fn tls_files(config: &Config) -> TlsFiles {
 
 /// The log's name: what checkpoints are signed for.
 pub(crate) fn ledger_origin(config: &Config) -> String {
+    stream::origin(&ledger_name(config), ledger_stream(config))
+}
+
+/// The name that this node's streams share.
+pub(crate) fn ledger_name(config: &Config) -> String {
     format!("{}/ledger", config.issuer.trim_start_matches("https://"))
 }
 
-fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<Ledger, Failure> {
+/// The number of the stream that this node writes: 1, and one more for each restored backup. It
+/// stands beside the stream's keys; what cannot be read is no stream's number.
+pub(crate) fn ledger_stream(config: &Config) -> u32 {
+    match std::fs::read_to_string(config.ledger_keys().join(STREAM_FILE)) {
+        Ok(text) => text.trim().parse().unwrap_or(0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 1,
+        Err(_) => 0,
+    }
+}
+
+/// Where the number of the stream stands.
+pub(crate) const STREAM_FILE: &str = "stream";
+
+/// Where a stream of this node is, and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StreamPlace {
+    pub(crate) keys_dir: std::path::PathBuf,
+    pub(crate) origin: String,
+    pub(crate) stream: u32,
+}
+
+/// The stream that lies in a directory: the one being written, or one from before a restored backup.
+pub(crate) fn stream_at(config: &Config, dir: &Path) -> StreamPlace {
+    let current = ledger_stream(config);
+    let stream = stream::in_dir(dir).ok().flatten().unwrap_or(current);
+    let keys_dir = if stream == current {
+        config.ledger_keys()
+    } else {
+        config.keys_dir.join(format!("ledger.stream-{stream}"))
+    };
+    StreamPlace { keys_dir, origin: stream::origin(&ledger_name(config), stream), stream }
+}
+
+/// The streams of this node whose keys are here.
+pub(crate) fn streams(config: &Config) -> Vec<StreamPlace> {
+    let mut found = Vec::new();
+    let current = ledger_stream(config);
+    for stream in 1..=current {
+        let keys_dir = if stream == current {
+            config.ledger_keys()
+        } else {
+            config.keys_dir.join(format!("ledger.stream-{stream}"))
+        };
+        if keys_dir.is_dir() {
+            let origin = stream::origin(&ledger_name(config), stream);
+            found.push(StreamPlace { keys_dir, origin, stream });
+        }
+    }
+    found
+}
+
+/// Opens the ledger for writing; one process at a time can.
+pub(crate) fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<Ledger, OpenError> {
     let options = LedgerOptions::new(
         &config.ledger.dir,
         config.ledger_keys(),

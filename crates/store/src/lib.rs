@@ -8,6 +8,7 @@ mod attempts;
 mod backend;
 mod clients;
 mod codes;
+pub mod dump;
 mod expiry;
 mod fault;
 mod flows;
@@ -65,6 +66,19 @@ impl Store {
             return Err(error);
         }
         Ok(store)
+    }
+
+    /// As [`Store::open`], for a database that is about to be replaced and may be under another key.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is in the way.
+    pub async fn open_to_replace(
+        url: &str,
+        key: StoreKey,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, OpenError> {
+        let backend::Opened { readers, writer } = backend::open(url).await?;
+        Ok(Self { readers, writer, vault: Arc::new(Vault::new(key, random)) })
     }
 
     /// The part of the store that the gateway may ask.

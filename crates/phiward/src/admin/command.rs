@@ -1,5 +1,7 @@
 //! What can be asked over the administration socket, and how the registrar's answers are told.
 
+use std::sync::Arc;
+
 use authority::{Authority, NewClient, NewPerson, RegistrarError};
 use domain::{
     Client, ClientAuthentication, ClientDraft, ClientId, FhirId, GrantType, Person, PersonRole,
@@ -8,17 +10,33 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::{Credentials, Desk, ReadingRecord, Rooms, Shop, Work};
+
 /// A command.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Command {
     ClientAdd(ClientAdd),
     ClientList,
-    ClientShow { id: String },
-    ClientDisable { id: String },
+    ClientShow {
+        id: String,
+    },
+    ClientDisable {
+        id: String,
+    },
     UserAdd(UserAdd),
     UserList,
-    UserDisable { username: String },
+    UserDisable {
+        username: String,
+    },
+    /// Somebody is about to read sealed records.
+    RecordReading(ReadingRecord),
+    /// Two people for what one may not do alone.
+    SignInOfficers {
+        officers: Vec<Credentials>,
+    },
+    /// Work on the ledger and its keys.
+    Work(Work),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,13 +75,19 @@ impl std::fmt::Debug for UserAdd {
 pub(crate) enum Answer {
     Done(Value),
     Refused(String),
+    /// With an exit code of its own.
+    Trouble {
+        id: String,
+        message: String,
+    },
 }
 
 type Outcome = Result<Value, String>;
 
 impl Command {
     /// Carries the command out.
-    pub(crate) async fn run(self, authority: &Authority, actor: &str) -> Answer {
+    pub(crate) async fn run(self, rooms: &Rooms, actor: &str) -> Answer {
+        let authority = &rooms.authority;
         let outcome = match self {
             Self::ClientAdd(add) => client_add(authority, add, actor).await,
             Self::ClientList => authority
@@ -94,8 +118,28 @@ impl Command {
                     .map_err(told),
                 Err(_) => Err(unknown(&username)),
             },
+            Self::RecordReading(reading) => return desk(rooms).record(reading, actor).await,
+            Self::SignInOfficers { officers } => {
+                return desk(rooms).officers(officers, actor).await;
+            }
+            Self::Work(work) => {
+                let shop = Shop {
+                    config: Arc::clone(&rooms.config),
+                    switch: Arc::clone(&rooms.switch),
+                    desk: desk(rooms),
+                };
+                return shop.run(work, actor).await;
+            }
         };
         outcome.map_or_else(Answer::Refused, Answer::Done)
+    }
+}
+
+fn desk(rooms: &Rooms) -> Desk {
+    Desk {
+        ledger: rooms.ledger.clone(),
+        identity: Some(rooms.authority.identity().clone()),
+        officer_reads: rooms.config.ledger.officer_reads,
     }
 }
 

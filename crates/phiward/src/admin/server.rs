@@ -4,11 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use authority::Authority;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Answer, Command, SOCKET};
+use super::{Answer, Command, Rooms, SOCKET};
 
 /// Longest command read, in bytes.
 const MAX_LINE: u64 = 64 * 1024;
@@ -48,7 +47,7 @@ impl Socket {
     }
 
     /// Answers commands until dropped.
-    pub(crate) async fn serve(self, authority: Authority) {
+    pub(crate) async fn serve(self, rooms: Rooms) {
         let own = rustix::process::geteuid().as_raw();
         while let Ok((stream, _)) = self.listener.accept().await {
             // The file's mode says the same; a mode can be changed, a peer's id cannot.
@@ -57,21 +56,21 @@ impl Socket {
             if uid != own && uid != 0 {
                 continue;
             }
-            let authority = authority.clone();
+            let rooms = rooms.clone();
             tokio::spawn(async move {
                 let time = Duration::from_secs(30);
-                let _late = tokio::time::timeout(time, answer(stream, &authority, uid)).await;
+                let _late = tokio::time::timeout(time, answer(stream, &rooms, uid)).await;
             });
         }
     }
 }
 
-async fn answer(stream: UnixStream, authority: &Authority, uid: u32) -> std::io::Result<()> {
+async fn answer(stream: UnixStream, rooms: &Rooms, uid: u32) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
     let answer = match serde_json::from_str::<Command>(&line) {
-        Ok(command) => command.run(authority, &format!("local uid {uid}")).await,
+        Ok(command) => command.run(rooms, &format!("local uid {uid}")).await,
         Err(_) => Answer::Refused("not a command of this version".to_owned()),
     };
     let mut bytes = serde_json::to_vec(&answer)?;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::keys::Keys;
 use super::ledger::Ledger;
 
 /// Phiward's configuration.
@@ -85,19 +86,6 @@ pub(super) struct Database {
     /// "sqlite:FILE" or "postgres://…"; with a password in it: { env = "NAME" }.
     #[schemars(with = "TextOrEnv")]
     pub(super) url: Spanned<TextOrEnv>,
-}
-
-/// Who keeps the keys.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Keys {
-    /// "file".
-    #[schemars(with = "String")]
-    pub(super) provider: Spanned<String>,
-    /// The key-encryption key.
-    pub(super) kek: FileRef,
-    /// Directory of the keys that it wraps.
-    pub(super) dir: PathBuf,
 }
 
 /// Rules for every client.

@@ -168,7 +168,7 @@ pub(crate) struct StreamConfig {
 /// 45 CFR 164.316(b)(2)(i): six years.
 const LEAST_RETENTION_DAYS: i64 = 2_192;
 
-type Wrong<'a> = &'a dyn Fn(&'static str, Range<usize>, &str) -> ConfigError;
+pub(super) type Wrong<'a> = &'a dyn Fn(&'static str, Range<usize>, &str) -> ConfigError;
 
 impl Ledger {
     /// Checks the section; `under` makes a path relative to the file absolute.

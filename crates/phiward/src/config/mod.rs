@@ -2,6 +2,7 @@
 //! written: `{ file = "…" }` or `{ env = "…" }`. Paths are relative to the file.
 
 mod file;
+mod keys;
 mod ledger;
 mod template;
 
@@ -12,6 +13,7 @@ use toml::Spanned;
 
 pub(crate) use file::schema;
 use file::{Empty, File, TextOrEnv};
+pub(crate) use keys::{KeysConfig, PinSource, TokenConfig};
 pub(crate) use ledger::LedgerConfig;
 pub(crate) use template::Template;
 
@@ -37,7 +39,7 @@ pub(crate) struct Config {
     pub(crate) tls_certificate: PathBuf,
     pub(crate) tls_key: PathBuf,
     pub(crate) database: String,
-    pub(crate) kek: PathBuf,
+    pub(crate) keys: KeysConfig,
     pub(crate) keys_dir: PathBuf,
     pub(crate) ledger: LedgerConfig,
     pub(crate) password_exceptions: bool,
@@ -108,11 +110,6 @@ impl Config {
         } else {
             return Err(wrong("database.url", span, "begins with sqlite: or postgres://"));
         };
-        let provider = &file.keys.provider;
-        if provider.get_ref() != "file" {
-            let what = "only \"file\" is in this version";
-            return Err(wrong("keys.provider", provider.span(), what));
-        }
         let password_exceptions = match &file.policy.password_grant {
             None => false,
             Some(value) => match value.get_ref().as_str() {
@@ -164,6 +161,7 @@ impl Config {
             },
         };
         let ledger = file.ledger.check(&under, &wrong)?;
+        let keys = file.keys.check(&under, &wrong)?;
         let (Empty {}, Empty {}) = (file.identity, file.limits);
         Ok(Self {
             path: path.to_owned(),
@@ -174,8 +172,8 @@ impl Config {
             tls_certificate: under(&file.server.tls.certificate),
             tls_key: under(&file.server.tls.key.file),
             database,
-            kek: under(&file.keys.kek.file),
-            keys_dir: under(&file.keys.dir),
+            keys_dir: keys.dir.clone(),
+            keys,
             ledger,
             password_exceptions,
             access_token_secs,

@@ -38,12 +38,17 @@ key = {{ file = "tls/server.key" }}
 url = "sqlite:data/phiward.db"
 
 [keys]
-# Who keeps the key-encryption key. Only "file" is in this version.
+# Who keeps the key-encryption key: "file", or "pkcs11" for a hardware module.
 provider = "file"
 # Keep a copy of this file in a safe: without it nothing that is sealed can be read again.
 kek = {{ file = "keys/kek.key" }}
 # Wrapped data keys and the ledger's signing keys.
 dir = "keys"
+# [keys.pkcs11]
+# module = "/usr/lib/softhsm/libsofthsm2.so"
+# token = "phiward"
+# key = "phiward-kek"
+# pin = {{ file = "keys/pin" }}
 
 [ledger]
 # One directory for each node.

@@ -20,6 +20,7 @@ use ledger::note::VerifierKey;
 use crate::cli::{LedgerArg, LedgerCommand};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::system::stream_at;
 
 pub(crate) use verify::print_report;
 
@@ -29,7 +30,10 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
         LedgerCommand::Verify { ledger, expect, allow_unproven } => {
             verify::run(&ledger, &expect, allow_unproven)
         }
-        LedgerCommand::Show { ledger, seq, last, follow } => show::run(&ledger, seq, last, follow),
+        LedgerCommand::Show { ledger, seq, last, follow, officer } => {
+            let which = if follow { show::Which::Follow(last) } else { show::Which::Last(last) };
+            show::run(&ledger, seq.map_or(which, show::Which::Seq), &officer)
+        }
         LedgerCommand::Checkpoint { ledger } => prove::checkpoint(&ledger),
         LedgerCommand::Prove { ledger, seq } => prove::inclusion(&ledger, seq),
         LedgerCommand::Consistency { ledger, old } => prove::consistency(&ledger, &old),
@@ -68,7 +72,11 @@ fn dir(ledger: &LedgerArg) -> Result<PathBuf, Failure> {
 fn public_key(ledger: &LedgerArg) -> Result<VerifierKey, Failure> {
     let path = match &ledger.key {
         Some(path) => path.clone(),
-        None => Config::read(&ledger.config.config)?.ledger_keys().join("stable.vkey"),
+        None => {
+            let config = Config::read(&ledger.config.config)?;
+            let dir = ledger.dir.as_ref().unwrap_or(&config.ledger.dir);
+            stream_at(&config, dir).keys_dir.join("stable.vkey")
+        }
     };
     VerifierKey::parse(read_file(&path)?.trim())
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))

@@ -1,56 +1,63 @@
 //! `phiward ledger show`: records, decrypted.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use ledger::read::{Reader, Record};
+use domain::Kind;
+use ledger::read::Record;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{dir, failed};
+use super::failed;
 use crate::cli::LedgerArg;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::Keyring;
+use crate::ledger_access::{Access, OfficerArgs, Reading};
 use crate::output;
-use crate::system::ledger_origin;
+
+/// Which records.
+#[derive(Clone, Copy)]
+pub(super) enum Which {
+    /// One.
+    Seq(u64),
+    /// The newest.
+    Last(u64),
+    /// The newest, and then new ones.
+    Follow(u64),
+}
 
 /// Runs the command.
-pub(super) fn run(
-    ledger: &LedgerArg,
-    seq: Option<u64>,
-    last: u64,
-    follow: bool,
-) -> Result<(), Failure> {
+pub(super) fn run(ledger: &LedgerArg, which: Which, officer: &OfficerArgs) -> Result<(), Failure> {
     let config = Config::read(&ledger.config.config)?;
     let keyring = Keyring::open_existing(&config)?;
-    let dir = dir(ledger)?;
-    let origin = ledger_origin(&config);
-    let mut reader =
-        Reader::open(&dir, &config.ledger_keys(), &origin, 1, Arc::clone(&keyring.custody));
-    let mut cursor = match seq {
-        Some(seq) => reader.from_seq(seq),
-        None => reader.last(last),
+    let reading = Reading::new(Kind::LedgerRead, "ledger show");
+    let reading = match which {
+        Which::Seq(seq) => reading.asked("seq", Some(seq)),
+        Which::Last(last) => reading.asked("last", Some(last)),
+        Which::Follow(last) => reading.asked("last", Some(last)).asked("follow", Some(true)),
+    };
+    let access = Access::ask(&config, &keyring, ledger.dir.as_deref(), &reading, officer)?;
+    let mut reader = access.reader();
+    let mut cursor = match which {
+        Which::Seq(seq) => reader.from_seq(seq),
+        Which::Last(last) | Which::Follow(last) => reader.last(last),
     }
     .map_err(|error| failed(&error))?;
     loop {
         let next = cursor.next_record().map_err(|error| failed(&error))?;
-        match next {
-            Some(record) => {
-                print(&record, ledger.json)?;
-                if seq.is_some() {
-                    return Ok(());
-                }
-            }
-            None if seq.is_some() => return Err(Failure::check("there is no such record")),
-            None if follow => std::thread::sleep(Duration::from_millis(250)),
-            None => return Ok(()),
+        match (next, which) {
+            (Some(record), Which::Seq(_)) => return print(&record, ledger.json),
+            (Some(record), _) => print(&record, ledger.json)?,
+            (None, Which::Seq(_)) => return Err(Failure::check("there is no such record")),
+            (None, Which::Follow(_)) => std::thread::sleep(Duration::from_millis(250)),
+            (None, Which::Last(_)) => return Ok(()),
         }
     }
 }
 
-fn print(record: &Record, as_json: bool) -> Result<(), Failure> {
+/// Prints a record for people, or as one line of JSON.
+pub(super) fn print(record: &Record, as_json: bool) -> Result<(), Failure> {
     let mut value = record.exposed();
     let time = rfc3339(record);
     if as_json {

@@ -17,6 +17,7 @@ extern crate phiward_store as store;
 
 mod cluster;
 mod codes;
+mod dump;
 mod flows;
 mod opening;
 mod refresh;
@@ -137,6 +138,11 @@ contract! {
         an_assertion_is_claimed_once_even_by_fifty_at_once
         of_fifty_attempts_at_once_no_more_than_the_limit_see_room
         the_first_of_many_secrets_under_one_name_wins;
+    dump:
+        what_is_dumped_is_loaded_into_either_database
+        a_load_revokes_what_may_have_ended_since
+        a_load_that_fails_changes_nothing
+        a_dump_is_of_one_moment;
     opening:
         what_was_kept_is_there_after_closing
         a_wrong_key_is_named_and_changes_nothing
