@@ -5,12 +5,15 @@
 mod body;
 mod calendar;
 mod chain;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod entry;
 pub mod evidence;
 mod files;
 mod follow;
 mod format;
 mod gap;
+pub mod headers;
 pub mod hold;
 mod key_store;
 mod ledger;
