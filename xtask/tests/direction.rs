@@ -127,7 +127,11 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("axum", &["phiward-web"], "routes are in `web`"),
     ("tower", &["phiward-web"], "routes are in `web`"),
     ("askama", &["phiward-web"], "pages are rendered in `web`"),
-    ("clap", &["phiward"], "the command line is in `phiward`"),
+    (
+        "clap",
+        &["phiward", "phiward-ledger"],
+        "the command line is in `phiward` (and the auditor's, in `ledger`)",
+    ),
     ("toml", &["phiward"], "configuration is read in `phiward`"),
     ("reqwest", &[], "`outbound` is the one HTTP client"),
     ("ureq", &[], "`outbound` is the one HTTP client"),

@@ -1,6 +1,7 @@
 //! Days and months of the log, in UTC: a signing day is a calendar day, a key period a calendar
 //! month.
 
+use domain::Timestamp;
 use time::Date;
 
 const DAY_MS: u64 = 86_400_000;
@@ -35,6 +36,14 @@ pub(crate) fn day_text(day: u32) -> String {
     format!("{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day())
 }
 
+/// A time as `YYYY-MM-DDThh:mm:ss.mmmZ` (RFC 3339).
+pub(crate) fn text_of(time: Timestamp) -> String {
+    let millis = u64::try_from(time.millis()).unwrap_or(0);
+    let (seconds, rest) = (millis / 1_000 % 86_400, millis % 1_000);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{}T{hour:02}:{minute:02}:{second:02}.{rest:03}Z", day_text(day_of(millis)))
+}
+
 /// The day that [`day_text`] wrote.
 pub(crate) fn day_of_text(text: &str) -> Option<u32> {
     let mut parts = text.splitn(3, '-');
@@ -66,6 +75,8 @@ mod tests {
         assert_eq!(day_text(day_of(leap - 1)), "2024-02-28");
         assert_eq!(period_of(leap + DAY_MS), 202_403);
         assert_eq!(period_of(u64::MAX), 999_912);
+        let time = Timestamp::from_millis(1_709_164_800_000 + 3_723_004);
+        assert_eq!(text_of(time), "2024-02-29T01:02:03.004Z");
         for day in [0, 1, 19_782, 20_783, 100_000] {
             assert_eq!(day_of_text(&day_text(day)), Some(day));
         }

@@ -35,7 +35,7 @@ pub enum KeyStoreError {
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// It does not open under this key-encryption key, or the crypto library failed.
-    #[error("key file {path} does not open under this key-encryption key", path = .0.display())]
+    #[error("key file {path} does not open under this key-encryption key; bring back the one that wrapped it, or the file's copy", path = .0.display())]
     Unwrap(PathBuf),
     /// The crypto library failed.
     #[error(transparent)]

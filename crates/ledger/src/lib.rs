@@ -6,6 +6,8 @@ mod body;
 mod calendar;
 pub mod census;
 mod chain;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod disk;
 mod entry;
 pub mod evidence;
@@ -13,6 +15,7 @@ mod files;
 mod follow;
 mod format;
 mod gap;
+pub mod headers;
 pub mod hold;
 mod instance;
 mod key_store;

@@ -134,7 +134,6 @@ pub(crate) fn stub_path(dir: &Path, segment: u32) -> PathBuf {
 /// Whether the dropped segments, with the bytes of their stubs, are those that the log says were
 /// shredded; the ones that are not are given back.
 pub(crate) fn uncovered(shreds: &[Shred], stubs: &BTreeMap<u32, Vec<u8>>) -> Vec<u32> {
-    let mut left: Vec<u32> = Vec::new();
     let mut covered = std::collections::BTreeSet::new();
     for shred in shreds {
         let Some((first, last)) = shred.segments else { continue };
@@ -142,15 +141,16 @@ pub(crate) fn uncovered(shreds: &[Shred], stubs: &BTreeMap<u32, Vec<u8>>) -> Vec
         let mut count = 0_u64;
         for bytes in stubs.range(first..=last.max(first)).map(|(_, bytes)| bytes) {
             sha.update(bytes);
-            count += 1;
+            // A month's record speaks for no other month's segments.
+            let own = Stub::decode(bytes).map(|stub| period_of(stub.after.time));
+            count += u64::from(own == Some(shred.period));
         }
         let all = u64::from(last).checked_sub(u64::from(first)).map(|span| span + 1);
         if all == Some(count) && sha.finish() == shred.stubs {
             covered.extend(first..=last);
         }
     }
-    left.extend(stubs.keys().filter(|segment| !covered.contains(segment)));
-    left
+    stubs.keys().filter(|segment| !covered.contains(segment)).copied().collect()
 }
 
 /// The months that the log says were shredded. Reads the whole log.
@@ -208,24 +208,26 @@ pub fn destroy_key(keys_dir: &Path, period: u32) -> Result<(), RetentionError> {
 /// [`RetentionError::Io`].
 pub fn periods(dir: &Path, keys_dir: &Path) -> Result<Vec<u32>, RetentionError> {
     let mut found = crate::key_store::periods(keys_dir).map_err(failed(keys_dir))?;
-    for (_, path) in files::segments(dir).map_err(failed(dir))? {
-        found.extend(first_period(&path).map_err(failed(&path))?);
+    for (number, path) in files::segments(dir).map_err(failed(dir))? {
+        found.extend(first_period(number, &path)?);
     }
     found.sort_unstable();
     found.dedup();
     Ok(found)
 }
 
-/// The month of a segment's first batch; a segment begins with each day, so it is of all.
-fn first_period(path: &Path) -> io::Result<Option<u32>> {
-    let (mut reader, header) = SegmentReader::open(path)?;
+/// The month of a segment's first batch; a segment begins with each day, so it is of all. `None` for
+/// one that is still empty.
+fn first_period(number: u32, path: &Path) -> Result<Option<u32>, RetentionError> {
+    let (mut reader, header) = SegmentReader::open(path).map_err(failed(path))?;
     if header.is_none() {
-        return Ok(None);
+        return Err(RetentionError::Damaged(number));
     }
-    Ok(match reader.step()? {
-        Step::Batch(batch) => Some(batch.header.period),
-        _ => None,
-    })
+    match reader.step().map_err(failed(path))? {
+        Step::Batch(batch) => Ok(Some(batch.header.period)),
+        Step::End => Ok(None),
+        Step::Bad => Err(RetentionError::Damaged(number)),
+    }
 }
 
 /// What shredding a month will do; made without changing anything.
@@ -256,7 +258,7 @@ impl ShredPlan {
         let mut bytes = 0;
         let present = files::segments(dir).map_err(failed(dir))?;
         for (number, path) in &present {
-            if first_period(path).map_err(failed(path))? != Some(period) {
+            if first_period(*number, path)? != Some(period) {
                 continue;
             }
             let stub = Self::stub(dir, *number, path, period, stable)?.encode();
@@ -387,19 +389,28 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_record_names_with_this_hash_is_covered() {
-        let stubs: BTreeMap<u32, Vec<u8>> =
-            [(1, vec![1]), (2, vec![2]), (3, vec![3])].into_iter().collect();
-        let shred = |first, last, bytes: &[u8]| Shred {
-            period: 202_001,
-            segments: Some((first, last)),
-            stubs: keys::sha256(bytes),
+    fn only_what_a_record_names_with_this_hash_and_month_is_covered() {
+        let stub = |segment: u32| {
+            let before = State { segment, ..crate::chain::genesis(1) };
+            // 2020-01-15.
+            let after = State { segment: segment + 1, time: 1_579_046_400_000, ..before.clone() };
+            Stub { before, after }.encode()
         };
-        assert_eq!(uncovered(&[shred(1, 3, &[1, 2, 3])], &stubs), Vec::<u32>::new());
-        assert_eq!(uncovered(&[shred(1, 2, &[1, 2])], &stubs), [3]);
-        assert_eq!(uncovered(&[shred(1, 3, &[1, 2, 4])], &stubs), [1, 2, 3]);
-        assert_eq!(uncovered(&[shred(1, 4, &[1, 2, 3])], &stubs), [1, 2, 3]);
-        assert_eq!(uncovered(&[shred(3, 1, &[1, 2, 3])], &stubs), [1, 2, 3]);
+        let stubs: BTreeMap<u32, Vec<u8>> = (1..=3).map(|n| (n, stub(n))).collect();
+        let shred = |first: u32, last: u32, period| Shred {
+            period,
+            segments: Some((first, last)),
+            stubs: keys::sha256(
+                &(first.min(last)..=last.max(first)).map(stub).collect::<Vec<_>>().concat(),
+            ),
+        };
+        assert_eq!(uncovered(&[shred(1, 3, 202_001)], &stubs), Vec::<u32>::new());
+        assert_eq!(uncovered(&[shred(1, 2, 202_001)], &stubs), [3]);
+        assert_eq!(uncovered(&[shred(1, 3, 202_002)], &stubs), [1, 2, 3]);
+        assert_eq!(uncovered(&[shred(1, 4, 202_001)], &stubs), [1, 2, 3]);
+        assert_eq!(uncovered(&[shred(3, 1, 202_001)], &stubs), [1, 2, 3]);
+        let bent = Shred { stubs: [0; 32], ..shred(1, 3, 202_001) };
+        assert_eq!(uncovered(&[bent], &stubs), [1, 2, 3]);
         assert_eq!(uncovered(&[], &stubs), [1, 2, 3]);
     }
 }

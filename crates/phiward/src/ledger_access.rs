@@ -268,10 +268,13 @@ fn here(
         Ok(ledger) => ledger,
         Err(OpenError::InUse(_)) => return Ok(None),
         Err(error) => {
-            let what = format!(
-                "nothing was read, because it could not be recorded: {error}; \
-                 a copy can be read with --dir"
-            );
+            let what = match command {
+                Command::Work(_) => format!("nothing was changed: {error}"),
+                _ => format!(
+                    "nothing was read, because it could not be recorded: {error}; \
+                     a copy can be read with --dir"
+                ),
+            };
             return Err(Failure::trouble(error.trouble(), what));
         }
     };
@@ -318,7 +321,7 @@ fn here(
     let closed = runtime.block_on(ledger.close());
     let answer = answer?;
     closed.map_err(|error| {
-        let what = format!("nothing was read: the ledger could not be closed: {error}");
+        let what = format!("the ledger could not be closed: {error}");
         Failure::trouble(Trouble::NotWritable, what)
     })?;
     Ok(Some(answer))

@@ -113,9 +113,6 @@ fn a_planned_command_says_so_and_exits_2() {
         &["grant", "list"],
         &["client", "apply", "-f", "x"],
         &["ledger", "search", "--patient", "x"],
-        &["ledger", "report", "refused"],
-        &["ledger", "export"],
-        &["ledger", "witness"],
     ] {
         refused(args, &["is not in this version"]);
     }

@@ -7,9 +7,10 @@ use domain::Kind;
 use keys::custody::Custody;
 use ledger::evidence::Source;
 use ledger::hold::{self, Cover, Hold};
-use ledger::retention::{self, ShredPlan, parse_period, period_text};
+use ledger::retention::{self, RetentionError, ShredPlan, parse_period, period_text};
 use ledger::{Body, Entry, Trouble};
 use serde_json::{Value, json};
+use tokio::task::block_in_place;
 
 use super::reading::Officer;
 use super::work::Shop;
@@ -38,6 +39,13 @@ fn trouble(trouble: Trouble, message: impl Into<String>) -> Stop {
 
 fn refused(error: &dyn std::fmt::Display) -> Stop {
     Box::new(Answer::Refused(error.to_string()))
+}
+
+fn told(error: &RetentionError) -> Stop {
+    match error {
+        RetentionError::Damaged(_) => trouble(Trouble::Corrupt, error.to_string()),
+        RetentionError::Io { .. } => refused(error),
+    }
 }
 
 impl Shop {
@@ -100,27 +108,9 @@ impl Shop {
                 custody: Arc::clone(&custody),
             })
             .collect();
-        let holds = hold::holds(&opened).map_err(|error| refused(&error))?;
-        let (mut todo, mut held) = (Vec::new(), Vec::new());
-        for source in &opened {
-            let present = retention::periods(source.dir, source.keys_dir);
-            for period in present.map_err(|error| refused(&error))? {
-                let wanted =
-                    asked.contains(&period) || (due_only && retention::is_due(period, days, now));
-                if !wanted {
-                    continue;
-                }
-                match hold::keeping(&holds, source, period).map_err(|error| refused(&error))? {
-                    Some(hold) if due_only => held.push((period, hold.id.clone())),
-                    Some(hold) => {
-                        let month = period_text(period);
-                        let what = format!("{month} is held by {}; see: hold list", hold.id);
-                        return Err(trouble(Trouble::Held, what));
-                    }
-                    None => todo.push((source, period)),
-                }
-            }
-        }
+        let wanted =
+            |period| asked.contains(&period) || (due_only && retention::is_due(period, days, now));
+        let (todo, held) = block_in_place(|| judge(&opened, &wanted, due_only))?;
         let mut done = Vec::new();
         for (source, period) in todo {
             if let Some(one) = self.shred_month(source, period, &officers).await? {
@@ -144,8 +134,8 @@ impl Shop {
         let month = period_text(period);
         let (open, plan) = if current {
             let key = self.desk.ledger.verifier_key();
-            let plan = ShredPlan::new(source.dir, source.keys_dir, period, key)
-                .map_err(|error| trouble(Trouble::Corrupt, error.to_string()))?;
+            let made = block_in_place(|| ShredPlan::new(source.dir, source.keys_dir, period, key));
+            let plan = made.map_err(|error| told(&error))?;
             if plan.is_done() {
                 return Ok(None);
             }
@@ -160,7 +150,8 @@ impl Shop {
         let body = Body { period: Some(period), ..named(officers) };
         let kind = Kind::LedgerShredded;
         // Recorded already by a run that was cut short: then it is only finished.
-        let before = retention::shreds(source.dir).map_err(|error| refused(&error))?;
+        let before = block_in_place(|| retention::shreds(source.dir));
+        let before = before.map_err(|error| refused(&error))?;
         let known = plan.as_ref().is_some_and(|plan| before.contains(&plan.shred));
         if !known {
             let recorded =
@@ -171,10 +162,10 @@ impl Shop {
                 trouble(Trouble::NotWritable, what)
             })?;
         }
-        let carried = match &plan {
+        let carried = block_in_place(|| match &plan {
             Some(plan) => plan.carry_out(),
             None => retention::destroy_key(source.keys_dir, period),
-        };
+        });
         carried.map_err(|error| {
             let what = format!(
                 "{month} is recorded as shredded, but not all of it is gone: {error}; run it again"
@@ -263,12 +254,41 @@ impl Shop {
 
     fn holds(&self) -> Result<Vec<Hold>, String> {
         let custody = Arc::clone(&self.switch) as Arc<dyn Custody>;
-        holds_of(&self.config, &custody)
+        block_in_place(|| holds_of(&self.config, &custody))
     }
 
     fn source_dir(&self, place: &StreamPlace) -> std::path::PathBuf {
         crate::system::stream_dir(&self.config, place.stream)
     }
+}
+
+/// Which of the wanted months can go, and which are held: a held one that was asked for by name ends it.
+#[allow(clippy::type_complexity, reason = "two lists, taken apart at once")]
+fn judge<'a, 'b>(
+    sources: &'b [Source<'a>],
+    wanted: &dyn Fn(u32) -> bool,
+    due_only: bool,
+) -> Result<(Vec<(&'b Source<'a>, u32)>, Vec<(u32, String)>), Stop> {
+    let holds = hold::holds(sources).map_err(|error| refused(&error))?;
+    let (mut todo, mut held) = (Vec::new(), Vec::new());
+    for source in sources {
+        let present = retention::periods(source.dir, source.keys_dir);
+        for period in present.map_err(|error| told(&error))? {
+            if !wanted(period) {
+                continue;
+            }
+            match hold::keeping(&holds, source, period).map_err(|error| refused(&error))? {
+                Some(hold) if due_only => held.push((period, hold.id.clone())),
+                Some(hold) => {
+                    let month = period_text(period);
+                    let what = format!("{month} is held by {}; see: hold list", hold.id);
+                    return Err(trouble(Trouble::Held, what));
+                }
+                None => todo.push((source, period)),
+            }
+        }
+    }
+    Ok((todo, held))
 }
 
 /// Every hold that this node's streams tell of.
