@@ -197,7 +197,7 @@ async fn dump_all(
         let mut count = 0_u64;
         while let Some(row) = rows.try_next().await? {
             if count == 0 {
-                let columns: Vec<&str> = row.columns().iter().map(|column| column.name()).collect();
+                let columns: Vec<&str> = row.columns().iter().map(sqlx::Column::name).collect();
                 line(&json!({ "table": table, "columns": columns }))?;
             }
             line(&values(&row)?)?;
