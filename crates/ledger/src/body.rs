@@ -132,7 +132,7 @@ body! {
     34 role: Option<String>;
     /// The opening of the log that this record begins, by its random name; then the one before it as
     /// the keys' directory has it.
-    35 instance: Option<String>;
+    36 instance: Option<String>;
 }
 
 impl fmt::Debug for Body {
