@@ -25,6 +25,7 @@ use crate::note::{self, Checkpoint, DayCertificate, VerifierKey};
 use crate::queue::{self, Ask, Desk, Found};
 use crate::read::nonce;
 use crate::segment::LiveSegment;
+use crate::tile::Feed;
 use crate::tree::leaf_hash;
 
 /// What the handles ask for.
@@ -120,6 +121,7 @@ pub(crate) struct Writer {
     pub period: Option<(u32, PeriodKey)>,
     pub tokens: TokenCache,
     pub segment: LiveSegment,
+    pub tiles: Feed,
     pub shared: Arc<Shared>,
     pub buffer: Vec<u8>,
     pub scratch: Vec<u8>,
@@ -277,7 +279,9 @@ impl Writer {
             let time = writer.time()?;
             writer.own(Kind::Stopped, &Body::default(), time)?;
             writer.checkpoint()?;
-            Ok(writer.segment.trim()?)
+            writer.segment.trim()?;
+            writer.tiles.settle_blocking();
+            Ok(())
         };
         let result = stop(self);
         self.keep(result).ok_or(LedgerFault::Failed)
@@ -363,6 +367,7 @@ impl Writer {
         }
         self.signed = self.state.tree.size();
         *self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = note;
+        self.tiles.signed();
         Ok(())
     }
 
@@ -445,12 +450,15 @@ impl Writer {
         header.leaves_len = u32::try_from(out.len() - BATCH_HEADER_LEN)?;
         let head = header.encode();
         out.iter_mut().zip(head).for_each(|(to, from)| *to = from);
-        next.tree.push(leaf_hash(&head));
+        let first_leaf = next.tree.size();
+        let mut hashes = Vec::with_capacity(self.ends.len() + 1);
+        hashes.push(leaf_hash(&head));
         let mut start = BATCH_HEADER_LEN;
         for end in &self.ends {
-            next.tree.push(leaf_hash(out.get(start..*end).unwrap_or_default()));
+            hashes.push(leaf_hash(out.get(start..*end).unwrap_or_default()));
             start = *end;
         }
+        hashes.iter().for_each(|hash| next.tree.push(*hash));
         let footer = Footer { size: next.tree.size(), root: next.tree.root(), prev: next.prev };
         let footer_at = out.len();
         footer.append(out, 0);
@@ -460,6 +468,7 @@ impl Writer {
         next.time = time;
         self.segment.append(out)?;
         self.state = next;
+        self.tiles.leaves(first_leaf, hashes);
         Ok(())
     }
 }
