@@ -9,6 +9,8 @@ mod disk;
 mod entry;
 mod files;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gap;
 mod instance;
 mod key_store;
