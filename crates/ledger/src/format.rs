@@ -287,6 +287,7 @@ impl LeafHeader {
 }
 
 impl<'a> Leaf<'a> {
+    /// Reads the leaf that these bytes begin with.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Input(bytes);
         let version = input.u8().filter(|v| [VERSION, VERSION_OPEN].contains(v))?;

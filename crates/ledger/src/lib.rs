@@ -14,6 +14,8 @@ pub mod evidence;
 mod files;
 mod follow;
 mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gap;
 pub mod headers;
 pub mod hold;

@@ -321,6 +321,10 @@ fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for file in fs::read_dir(from).unwrap() {
         let file = file.unwrap();
+        if file.file_type().unwrap().is_dir() {
+            // Tiles: made again from the segments.
+            continue;
+        }
         let copy = to.join(file.file_name());
         fs::copy(file.path(), &copy).unwrap();
         if file.file_name().to_str().unwrap().ends_with(".key") {

@@ -306,7 +306,7 @@ impl StormDisk {
                 let path = entry.unwrap().path();
                 let node = fs::metadata(&path).unwrap().ino();
                 // Files that were not made through here are none of ours.
-                if inner.nodes.contains_key(&node) {
+                if path.is_file() && inner.nodes.contains_key(&node) {
                     fs::remove_file(path).unwrap();
                 }
             }
