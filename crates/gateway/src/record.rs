@@ -21,6 +21,8 @@ const SUBJECT_STRICT: &str = "subject-strict";
 pub(crate) struct Story {
     body: Body,
     basis: Basis,
+    /// Whom a receipt opens for; `None` where none is given.
+    holder: Option<String>,
 }
 
 /// What left, by patient; `None` for resources that are about nobody.
@@ -37,6 +39,7 @@ impl Story {
                 ..Body::default()
             },
             basis: Basis::Other,
+            holder: None,
         }
     }
 
@@ -49,6 +52,15 @@ impl Story {
         self.body.purpose =
             terms.map(|terms| terms.purpose.clone()).filter(|purpose| !purpose.is_empty());
         self.basis = basis(terms.and_then(|terms| terms.basis), role);
+    }
+
+    /// The client wants receipts, and this is whom they open for.
+    pub(crate) fn receipts_for(&mut self, holder: String) {
+        self.holder = Some(holder);
+    }
+
+    pub(crate) fn holder(&self) -> Option<&str> {
+        self.holder.as_deref()
     }
 
     pub(crate) fn asked(&mut self, interaction: &Interaction) {

@@ -198,8 +198,10 @@ pub(crate) enum LedgerCommand {
     /// Disclosures, activity, refusals, unused scopes, affected patients.
     #[command(after_help = "Example: phiward ledger report disclosures --patient 123")]
     Report(ledger_command::report::ReportArgs),
-    /// Write records out, one a line, as FHIR AuditEvent or JSON.
-    #[command(after_help = "Example: phiward ledger export --format fhir --output audit.ndjson")]
+    /// Export as FHIR AuditEvent, JSON, or a tiled transparency log for anybody's tools.
+    #[command(
+        after_help = "Example: phiward ledger export --format fhir --output audit.ndjson\n         phiward ledger export --format tlog --output ./log"
+    )]
     Export(ledger_command::export::ExportArgs),
     /// Repair from the WORM copy (not in this version).
     #[command(disable_help_flag = true)]

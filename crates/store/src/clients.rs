@@ -19,19 +19,21 @@ impl Store {
     ) -> Result<bool, StoreFault> {
         let id = draft.id.to_string();
         let (purpose, basis) = (draft.purpose.clone(), draft.basis);
+        let receipts = i64::from(draft.receipts);
         let draft = serde_json::to_string(draft).map_err(damaged)?;
         self.writer
             .change(move |conn| {
                 Box::pin(async move {
                     let done = sqlx::query(
-                        "INSERT INTO clients (id, draft, created, purpose, basis) \
-                         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+                        "INSERT INTO clients (id, draft, created, purpose, basis, receipts) \
+                         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
                     )
                     .bind(id)
                     .bind(draft)
                     .bind(now.millis())
                     .bind(purpose)
                     .bind(basis.map(Basis::as_str))
+                    .bind(receipts)
                     .execute(conn)
                     .await?;
                     Ok(done.rows_affected() == 1)

@@ -62,6 +62,8 @@ pub struct Standing {
     pub client: Option<Terms>,
     /// The sign-in session that the grant stems from.
     pub session: Option<SessionId>,
+    /// Whether the client's answers carry receipts.
+    pub receipts: bool,
 }
 
 /// What a client was registered for.
@@ -96,6 +98,7 @@ const STANDING: &str = "SELECT CAST(CASE \
     (SELECT sealed FROM people WHERE id = $2) AS sealed, \
     (SELECT purpose FROM clients WHERE id = $1) AS purpose, \
     (SELECT basis FROM clients WHERE id = $1) AS basis, \
+    COALESCE((SELECT receipts FROM clients WHERE id = $1), 0) AS receipts, \
     (SELECT session FROM grants WHERE id = $3 AND client = $1) AS session";
 
 impl GatewayStore {
@@ -139,7 +142,8 @@ impl GatewayStore {
         let client = row.opt_text("purpose")?.map(|purpose| Terms { purpose, basis });
         let session = row.opt_text("session")?;
         let session = session.map(|text| SessionId::parse(&text).map_err(damaged)).transpose()?;
-        Ok(Standing { verdict, person, client, session })
+        let receipts = row.int("receipts")? != 0;
+        Ok(Standing { verdict, person, client, session, receipts })
     }
 }
 

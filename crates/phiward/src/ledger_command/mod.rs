@@ -3,6 +3,7 @@
 
 pub(crate) mod export;
 mod export_records;
+mod export_tlog;
 pub(crate) mod hold;
 mod prove;
 pub(crate) mod repair;
