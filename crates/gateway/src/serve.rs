@@ -159,7 +159,7 @@ impl Gateway {
             });
             return Err(Reject::TokenRevoked.into());
         }
-        if standing.client.as_ref().is_some_and(|terms| terms.receipts) {
+        if standing.receipts {
             story.receipts_for(receipt::holder(&claims));
         }
         Ok(Verified { claims, person: standing.person })

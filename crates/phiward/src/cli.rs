@@ -200,7 +200,7 @@ pub(crate) enum LedgerCommand {
     /// Disclosures, activity, refusals, unused scopes, affected patients.
     #[command(after_help = "Example: phiward ledger report disclosures --patient 123")]
     Report(ledger_command::report::ReportArgs),
-    /// Write records out as FHIR AuditEvent or JSON, or the log as anybody's tools read it.
+    /// Export as FHIR AuditEvent, JSON, or a tiled transparency log for anybody's tools.
     #[command(
         after_help = "Example: phiward ledger export --format fhir --output audit.ndjson\n         phiward ledger export --format tlog --output ./log"
     )]

@@ -194,6 +194,11 @@ impl UnusedScopesReport {
                     enough.to_owned(),
                 ]);
             };
+            if client.releases == 0 && !client.never_used.is_empty() {
+                let every = format!("all {} of its scopes", client.never_used.len());
+                row("nothing released", &every, "leave them out");
+                continue;
+            }
             for scope in &client.never_used {
                 let issued = client.issued_and_never_used.contains(scope);
                 let what = if issued { "issued, never used" } else { "never used" };

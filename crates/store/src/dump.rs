@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Column as _, Executor as _, Row as _, SqlSafeStr as _};
+use sqlx::{AnyConnection, Executor as _, Row as _, SqlSafeStr as _};
 
 use crate::fault::damaged;
 use crate::writer::Writer;

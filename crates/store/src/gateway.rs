@@ -62,6 +62,8 @@ pub struct Standing {
     pub client: Option<Terms>,
     /// The sign-in session that the grant stems from.
     pub session: Option<SessionId>,
+    /// Whether the client's answers carry receipts.
+    pub receipts: bool,
 }
 
 /// What a client was registered for.
@@ -71,8 +73,6 @@ pub struct Terms {
     pub purpose: String,
     /// The basis on which it receives data, if one was registered.
     pub basis: Option<Basis>,
-    /// Whether its answers carry receipts.
-    pub receipts: bool,
 }
 
 /// Whose records a person may reach.
@@ -94,11 +94,11 @@ const STANDING: &str = "SELECT CAST(CASE \
      AND withdrawn IS NULL AND expires > $5) THEN 3 \
     WHEN EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $4) THEN 4 \
     ELSE 0 END AS BIGINT) AS verdict, \
-    (SELECT draft FROM clients WHERE id = $1) AS draft, \
     (SELECT role FROM people WHERE id = $2) AS role, \
     (SELECT sealed FROM people WHERE id = $2) AS sealed, \
     (SELECT purpose FROM clients WHERE id = $1) AS purpose, \
     (SELECT basis FROM clients WHERE id = $1) AS basis, \
+    COALESCE((SELECT receipts FROM clients WHERE id = $1), 0) AS receipts, \
     (SELECT session FROM grants WHERE id = $3 AND client = $1) AS session";
 
 impl GatewayStore {
@@ -137,13 +137,13 @@ impl GatewayStore {
             }
             _ => None,
         };
-        let receipts = row.int("receipts")? == 1;
         let basis = row.opt_text("basis")?;
         let basis = basis.map(|text| Basis::parse(&text).ok_or(()).map_err(damaged)).transpose()?;
-        let client = row.opt_text("purpose")?.map(|purpose| Terms { purpose, basis, receipts });
+        let client = row.opt_text("purpose")?.map(|purpose| Terms { purpose, basis });
         let session = row.opt_text("session")?;
         let session = session.map(|text| SessionId::parse(&text).map_err(damaged)).transpose()?;
-        Ok(Standing { verdict, person, client, session })
+        let receipts = row.int("receipts")? != 0;
+        Ok(Standing { verdict, person, client, session, receipts })
     }
 }
 

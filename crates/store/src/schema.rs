@@ -17,8 +17,6 @@ pub(crate) struct Words {
     pub(crate) strict: &'static str,
     /// The purpose that a client's draft names.
     pub(crate) draft_purpose: &'static str,
-    /// 1 if a registered client's answers carry receipts, else 0.
-    pub(crate) draft_receipts: &'static str,
 }
 
 /// What each version adds.
@@ -35,8 +33,7 @@ pub(crate) async fn migrate(conn: &mut AnyConnection, words: &Words) -> Result<(
             .replace("{bytes}", words.bytes)
             .replace("{int}", words.int)
             .replace("{strict}", words.strict)
-            .replace("{draft_purpose}", words.draft_purpose)
-            .replace("{draft_receipts}", words.draft_receipts);
+            .replace("{draft_purpose}", words.draft_purpose);
         let sql = sqlx::AssertSqlSafe(text).into_sql_str();
         Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, sql, false)
     });

@@ -192,10 +192,11 @@ fn backend(jwk_file: &Path) -> Result<ClientDraft, Failure> {
         grants: vec![GrantType::ClientCredentials],
         scopes: ScopeSet::parse("system/Observation.rs system/Patient.rs")
             .map_err(|_| Failure::internal())?,
-        legal_name: "Example Measures, LLC (demo)".to_owned(),
+        legal_name: "Example State Department of Health (demo)".to_owned(),
         address: "20 Sample Street, Springfield, IL 62702, USA".to_owned(),
-        purpose: "Nightly quality measures".to_owned(),
-        basis: Some(Basis::Operations),
+        purpose: "Nightly quality measures for the state".to_owned(),
+        // None of the exceptions, so that the demo has something to account for.
+        basis: Some(Basis::PublicHealth),
         ..draft("demo-backend", "Quality Measures", None)?
     })
 }

@@ -1,5 +1,4 @@
-//! `phiward ledger export`: FHIR AuditEvent or JSON, a record a line, or an ordinary tiled transparency
-//! log. What opens records goes through the gate of `ledger_access`; a tiled log opens none.
+//! `phiward ledger export`: FHIR AuditEvent, JSON, or an ordinary tiled transparency log.
 
 use std::path::PathBuf;
 
@@ -17,16 +16,16 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     ledger: LedgerArg,
     /// As what.
-    #[arg(long, value_enum)]
+    #[arg(long)]
     format: Format,
-    /// From when on: a date or RFC 3339.
+    /// With fhir and json, from when on: a date or RFC 3339.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Up to when: a date (that whole day) or RFC 3339 (up to that moment).
+    /// With fhir and json, up to when: a date (that whole day) or RFC 3339 (up to that moment).
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// A new file, which only you may read, instead of standard output; with --format tlog the
-    /// directory to write, empty or new.
+    /// With fhir and json, a new file instead of standard output; with tlog, the directory to write,
+    /// which must be empty or new.
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// With --format tlog: the sealed records, too. They are ePHI.
@@ -37,7 +36,7 @@ pub(crate) struct ExportArgs {
 }
 
 /// As what records leave.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// One FHIR R4 AuditEvent a line.
     Fhir,
@@ -50,26 +49,22 @@ enum Format {
 /// Runs the command.
 #[allow(clippy::needless_pass_by_value, reason = "as the other commands are called")]
 pub(crate) fn run(args: ExportArgs) -> Result<(), Failure> {
-    if args.format == Format::Tlog {
-        let Some(output) = &args.output else {
-            return Err(Failure::usage("--format tlog takes --output DIR"));
-        };
-        if args.since.is_some() || args.until.is_some() {
-            return Err(Failure::usage(
-                "a tiled log is whole: --since and --until do not go with it",
-            ));
+    match (args.format, args.output) {
+        (Format::Tlog, _) if args.since.is_some() || args.until.is_some() => {
+            Err(Failure::usage("--format tlog is of the whole log: no --since, no --until"))
         }
-        return export_tlog::run(&args.ledger, output, args.entries);
+        (Format::Tlog, Some(out)) => export_tlog::run(&args.ledger, &out, args.entries),
+        (Format::Tlog, None) => Err(Failure::usage("--format tlog takes --output DIR")),
+        (Format::Fhir | Format::Json, _) if args.entries => {
+            Err(Failure::usage("--entries goes with --format tlog"))
+        }
+        (format, output) => export_records::run(&Records {
+            ledger: &args.ledger,
+            fhir: format == Format::Fhir,
+            since: args.since.as_deref(),
+            until: args.until.as_deref(),
+            output: output.as_deref(),
+            officer: &args.officer,
+        }),
     }
-    if args.entries {
-        return Err(Failure::usage("--entries goes with --format tlog"));
-    }
-    export_records::run(&Records {
-        ledger: &args.ledger,
-        fhir: args.format == Format::Fhir,
-        since: args.since.as_deref(),
-        until: args.until.as_deref(),
-        output: args.output.as_deref(),
-        officer: &args.officer,
-    })
 }

@@ -221,6 +221,10 @@ fn disclosures(
             report.suspended
         ));
     }
+    let excepted: u64 = report.excepted.values().sum();
+    if excepted > 0 {
+        output::note(&format!("{excepted} excepted disclosures are not listed; --all lists them"));
+    }
     let proof = read.prove(&report.records())?;
     print::write(common, "disclosures", Made::of(&report, report.document(now))?, proof)
 }

@@ -24,7 +24,6 @@ const WORDS: Words = Words {
     int: "BIGINT",
     strict: "",
     draft_purpose: "CAST(draft AS jsonb) ->> 'purpose'",
-    draft_receipts: "CASE CAST(draft AS jsonb) ->> 'receipts' WHEN 'true' THEN 1 ELSE 0 END",
 };
 
 /// `NO KEY` leaves foreign key checks of other changes alone.

@@ -22,7 +22,6 @@ const WORDS: Words = Words {
     int: "INTEGER",
     strict: " STRICT",
     draft_purpose: "json_extract(draft, '$.purpose')",
-    draft_receipts: "COALESCE(json_extract(draft, '$.receipts'), 0)",
 };
 
 const WRITER_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \

@@ -53,6 +53,7 @@ pub(crate) async fn a_client_of_the_first_schema_keeps_its_purpose(db: Db) {
     for step in [
         "ALTER TABLE clients DROP COLUMN purpose",
         "ALTER TABLE clients DROP COLUMN basis",
+        "ALTER TABLE clients DROP COLUMN receipts",
         "UPDATE clients SET draft = REPLACE(REPLACE(draft, '\"address\":\"\",', ''), '\"basis\":null,', '')",
         "DELETE FROM _sqlx_migrations WHERE version = 2",
     ] {
@@ -62,7 +63,9 @@ pub(crate) async fn a_client_of_the_first_schema_keeps_its_purpose(db: Db) {
     let jti = domain::TokenId::parse("t").unwrap();
     let app = client("app");
     let query = StandingQuery { client: &app, person: None, grant: None, jti: &jti };
-    let terms = store.gateway().standing(&query, at(1)).await.unwrap().client.unwrap();
+    let standing = store.gateway().standing(&query, at(1)).await.unwrap();
+    assert!(standing.receipts);
+    let terms = standing.client.unwrap();
     assert_eq!((terms.purpose, terms.basis), (draft("app").purpose, None));
     let kept = store.client(&app).await.unwrap().unwrap().draft;
     assert_eq!((kept.address.as_str(), kept.basis), ("", None));
