@@ -195,8 +195,8 @@ pub(crate) enum LedgerCommand {
     /// Disclosures, activity, refusals, unused scopes (not in this version).
     #[command(disable_help_flag = true)]
     Report(ledger_command::report::ReportArgs),
-    /// Export as FHIR AuditEvent or JSON (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Export as FHIR AuditEvent, JSON, or a tiled transparency log for anybody's tools.
+    #[command(after_help = "Example: phiward ledger export --format tlog --output ./log")]
     Export(ledger_command::export::ExportArgs),
     /// Repair from the WORM copy (not in this version).
     #[command(disable_help_flag = true)]
