@@ -88,7 +88,11 @@ impl Follow<'_> {
         for segment in retention::uncovered(&self.chain.shreds, &self.stubs) {
             self.stubs.remove(&segment);
             let place = Place { segment: Some(segment), ..Place::default() };
-            self.chain.gap(GapKind::SegmentMissing, place, "no record says that it was shredded");
+            self.chain.gap(
+                GapKind::SegmentMissing,
+                place,
+                "no record says that it was shredded after its six years",
+            );
         }
         let ends = self.stubs.keys().next().zip(self.stubs.keys().next_back());
         if let Some((first, last)) = ends {

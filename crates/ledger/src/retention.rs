@@ -28,6 +28,8 @@ use crate::walk::{SegmentReader, Step};
 
 const MAGIC: &[u8; 8] = b"PHWSHR1\n";
 const DAY_MS: u64 = 86_400_000;
+/// 45 CFR 164.316(b)(2)(i): six years. A log that was shredded earlier does not verify.
+pub const LEAST_DAYS: u32 = 2_192;
 
 /// A month cannot be shredded, or not now. Nothing was changed.
 #[derive(Debug, thiserror::Error)]

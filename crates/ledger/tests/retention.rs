@@ -53,7 +53,14 @@ fn plan(bench: &Bench, period: u32) -> ShredPlan {
     ShredPlan::new(&bench.dir(), &bench.keys_dir(), period, &bench.key()).unwrap()
 }
 
+/// Long after.
+async fn six_years_pass(bench: &Bench, ledger: &Ledger) {
+    bench.clock.advance(2_300 * DAY);
+    ledger.append(vec![Entry::new(Kind::Heartbeat, Body::default())]).await.unwrap();
+}
+
 async fn shred(bench: &Bench, ledger: &Ledger, period: u32) -> ShredPlan {
+    six_years_pass(bench, ledger).await;
     let plan = plan(bench, period);
     let body = plan.shred.body();
     ledger.append_both(&[(Kind::LedgerShredded, body)], Vec::new()).await.unwrap();
@@ -125,6 +132,10 @@ async fn a_segment_is_missing_unless_the_log_itself_says_that_it_was_shredded() 
     let (bench, ledger, notes) = three_months().await;
     let november = bench.segments();
     let original: Vec<Vec<u8>> = november.iter().map(|path| fs::read(path).unwrap()).collect();
+    // With its record, but in January already: years too early.
+    let early = plan(&bench, 202_611).shred.body();
+    ledger.append_both(&[(Kind::LedgerShredded, early)], Vec::new()).await.unwrap();
+    six_years_pass(&bench, &ledger).await;
     // Without a record: shredded behind the log's back.
     plan(&bench, 202_611).carry_out().unwrap();
     let missing = |report: &ledger::verify::Report| {
@@ -220,6 +231,7 @@ async fn nothing_is_shredded_before_its_tiles_are_kept() {
 async fn shredding_that_was_cut_short_anywhere_is_finished_by_the_same_plan() {
     for stop in 0..4 {
         let (bench, ledger, notes) = three_months().await;
+        six_years_pass(&bench, &ledger).await;
         let first = plan(&bench, 202_611);
         let body = first.shred.body();
         ledger.append_both(&[(Kind::LedgerShredded, body)], Vec::new()).await.unwrap();
