@@ -32,7 +32,6 @@ mod recover;
 pub mod retention;
 pub mod rewrap;
 mod segment;
-mod shredded_tiles;
 mod stop;
 pub mod stream;
 mod sync;

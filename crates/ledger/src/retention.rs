@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use domain::Kind;
 
@@ -17,12 +19,17 @@ use crate::files;
 use crate::format::{MAX_SEGMENT_HEADER, SegmentHeader, VERSION_OPEN};
 use crate::gap::{Place, Weight};
 use crate::key_store::period_path;
-use crate::note::VerifierKey;
+use crate::note::{Checkpoint, Note, VerifierKey};
+use crate::proof::{self, ProofError};
 use crate::rewrap::wipe;
+use crate::tile;
+use crate::tree::{Hash, leaf_hash};
 use crate::walk::{SegmentReader, Step};
 
 const MAGIC: &[u8; 8] = b"PHWSHR1\n";
 const DAY_MS: u64 = 86_400_000;
+/// 45 CFR 164.316(b)(2)(i): six years. A log that was shredded earlier does not verify.
+pub const LEAST_DAYS: u32 = 2_192;
 
 /// A month cannot be shredded, or not now. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +45,9 @@ pub enum RetentionError {
     /// A segment of the month is damaged; shredding would hide it.
     #[error("segment {0} is damaged, and shredding would hide it; run verify")]
     Damaged(u32),
+    /// What old checkpoints are compared by would be gone with the segments.
+    #[error("the hash tiles are not complete{0}; try again in a minute, with the server running")]
+    Tiles(String),
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> RetentionError + use<'_> {
@@ -296,9 +306,12 @@ impl ShredPlan {
         let (mut reader, before) = SegmentReader::open(path).map_err(failed(path))?;
         let before = before.filter(|header| header.segment == number).ok_or_else(damaged)?;
         let mut chain = Chain::new(before.clone(), stable.clone(), &[]);
+        let mut hashes = Vec::new();
         loop {
             match reader.step().map_err(failed(path))? {
                 Step::Batch(batch) if batch.header.period == period => {
+                    hashes.push(leaf_hash(batch.header_bytes));
+                    hashes.extend(batch.leaves().flatten().map(|leaf| leaf_hash(leaf.bytes)));
                     chain.batch(&batch, Place::default());
                 }
                 Step::End => break,
@@ -314,7 +327,11 @@ impl ShredPlan {
         let after = after.ok_or_else(damaged)?;
         let expected = State { segment: next, ..chain.state.clone() };
         let broken = chain.gaps.iter().any(|gap| gap.kind.weight() == Weight::Broken);
-        if broken || after != expected { Err(damaged()) } else { Ok(Stub { before, after }) }
+        if broken || after != expected {
+            return Err(damaged());
+        }
+        keep_tiles(dir, before.tree.size()..after.tree.size(), &hashes)?;
+        Ok(Stub { before, after })
     }
 
     /// Whether there is anything left to do.
@@ -341,6 +358,36 @@ impl ShredPlan {
         files::sync_dir(&self.dir).map_err(failed(&self.dir))
     }
 }
+
+/// The hash tiles are what proves an old checkpoint once the segments are gone: they must have every
+/// leaf's hash before.
+fn keep_tiles(dir: &Path, leaves: Range<u64>, hashes: &[Hash]) -> Result<(), RetentionError> {
+    let whole = || tile::leaf_hashes(dir, leaves.clone()).as_deref() == Some(hashes);
+    if whole() {
+        return Ok(());
+    }
+    // Full tiles are made again here; what stands right of them the writer's own thread keeps.
+    let made = || -> Result<(), ProofError> {
+        let note = proof::checkpoint(dir)?;
+        let head = Checkpoint::parse(Note::parse(&note)?.text())?;
+        let mut tree = tile::SignedTree::open(dir, head.size, &head.root)?;
+        for index in leaves.start / TILE..=leaves.end.saturating_sub(1) / TILE {
+            tree.tile(0, index)?;
+        }
+        Ok(())
+    };
+    let made = made();
+    for _ in 0..40 {
+        if whole() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err(RetentionError::Tiles(made.err().map_or_else(String::new, |error| format!(": {error}"))))
+}
+
+/// Leaves under a tile.
+const TILE: u64 = tile::TILE_WIDTH as u64;
 
 /// The stubs of a directory, by segment number.
 pub(crate) fn stubs(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {

@@ -26,7 +26,7 @@ use ledger::note::{Checkpoint, Note};
 use ledger::proof::Prover;
 use ledger::read::ReadError;
 use ledger::retention::{ShredPlan, is_due, shred_again, shreds};
-use ledger::tree::{leaf_hash, verify_inclusion};
+use ledger::tree::verify_inclusion;
 use ledger::verify::Verdict;
 use ledger::{Body, Entry, GapKind, Ledger, LedgerOptions};
 use support::{Bench, DAY, ORIGIN, START, batches, entry, kinds};
@@ -53,7 +53,14 @@ fn plan(bench: &Bench, period: u32) -> ShredPlan {
     ShredPlan::new(&bench.dir(), &bench.keys_dir(), period, &bench.key()).unwrap()
 }
 
+/// Long after.
+async fn six_years_pass(bench: &Bench, ledger: &Ledger) {
+    bench.clock.advance(2_300 * DAY);
+    ledger.append(vec![Entry::new(Kind::Heartbeat, Body::default())]).await.unwrap();
+}
+
 async fn shred(bench: &Bench, ledger: &Ledger, period: u32) -> ShredPlan {
+    six_years_pass(bench, ledger).await;
     let plan = plan(bench, period);
     let body = plan.shred.body();
     ledger.append_both(&[(Kind::LedgerShredded, body)], Vec::new()).await.unwrap();
@@ -125,6 +132,10 @@ async fn a_segment_is_missing_unless_the_log_itself_says_that_it_was_shredded() 
     let (bench, ledger, notes) = three_months().await;
     let november = bench.segments();
     let original: Vec<Vec<u8>> = november.iter().map(|path| fs::read(path).unwrap()).collect();
+    // With its record, but in January already: years too early.
+    let early = plan(&bench, 202_611).shred.body();
+    ledger.append_both(&[(Kind::LedgerShredded, early)], Vec::new()).await.unwrap();
+    six_years_pass(&bench, &ledger).await;
     // Without a record: shredded behind the log's back.
     plan(&bench, 202_611).carry_out().unwrap();
     let missing = |report: &ledger::verify::Report| {
@@ -174,49 +185,53 @@ fn header(segment: &[u8]) -> &[u8] {
 #[tokio::test]
 async fn tiles_prove_checkpoints_from_within_a_shredded_month() {
     let (bench, ledger, notes) = three_months().await;
-    // The hash tiles, as they are kept beside the log.
-    let mut hashes = Vec::new();
-    for path in bench.segments() {
-        let bytes = fs::read(&path).unwrap();
-        for (start, len) in batches(&bytes) {
-            let batch = &bytes[start..start + len];
-            hashes.push(leaf_hash(&batch[..113]));
-            let mut at = 113;
-            while at < batch.len() - 80 {
-                let tokens = usize::from(batch[at + 24]) * 16;
-                let body = at + 25 + tokens;
-                let len = usize::from(u16::from_be_bytes([batch[body], batch[body + 1]]));
-                let end = body + 2 + len + 16;
-                hashes.push(leaf_hash(&batch[at..end]));
-                at = end;
-            }
-        }
-    }
     shred(&bench, &ledger, 202_611).await;
     ledger.close().await.unwrap();
-    // A checkpoint from within what is gone: without tiles nothing can be said of it.
-    let report = bench.verify(&notes);
-    assert_eq!(report.verdict, Verdict::Unproven, "{:?}", report.gaps);
-    assert!(kinds(&report).contains(&GapKind::CheckpointUncompared));
-    let tile = bench.dir().join(format!("tile/0/000.p/{}", hashes.len()));
-    fs::create_dir_all(tile.parent().unwrap()).unwrap();
-    fs::write(&tile, hashes.concat()).unwrap();
+    // Checkpoints from within what is gone, compared by its tiles; and proofs that they begin this log.
     let report = bench.verify(&notes);
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.gaps);
     assert_eq!(report.expectations_met, 6);
+    for note in &notes {
+        let proof = ledger::proof::consistency(&bench.dir(), note).unwrap();
+        assert!(proof.holds(note, &bench.key()));
+    }
+    assert!(ledger::proof::inclusion(&bench.dir(), 1).is_err(), "its record is gone");
+    // Without tiles nothing can be said of them.
+    let tiles = bench.dir().join("tile");
+    let away = bench.root.path().join("tiles away");
+    fs::rename(&tiles, &away).unwrap();
+    let report = bench.verify(&notes);
+    assert_eq!(report.verdict, Verdict::Unproven, "{:?}", report.gaps);
+    assert!(kinds(&report).contains(&GapKind::CheckpointUncompared));
     // Tiles of another history do not pass for this one's.
-    let mut bent = hashes.concat();
+    fs::rename(&away, &tiles).unwrap();
+    let edge = fs::read_dir(tiles.join("0")).unwrap().next().unwrap().unwrap().path();
+    let mut bent = fs::read(&edge).unwrap();
     bent[40] ^= 1;
-    fs::write(&tile, bent).unwrap();
+    fs::write(&edge, bent).unwrap();
     let report = bench.verify(&notes);
     assert_eq!(report.verdict, Verdict::Fail);
     assert!(kinds(&report).contains(&GapKind::TreeMismatch), "{:?}", report.gaps);
 }
 
 #[tokio::test]
+async fn nothing_is_shredded_before_its_tiles_are_kept() {
+    let (bench, ledger, notes) = three_months().await;
+    ledger.close().await.unwrap();
+    fs::remove_dir_all(bench.dir().join("tile")).unwrap();
+    // A file where the tiles belong: they cannot be made again.
+    fs::write(bench.dir().join("tile"), b"").unwrap();
+    let planned = ShredPlan::new(&bench.dir(), &bench.keys_dir(), 202_611, &bench.key());
+    let said = planned.unwrap_err().to_string();
+    assert!(said.contains("tiles"), "{said}");
+    assert_eq!(bench.verify(&notes).verdict, Verdict::Pass);
+}
+
+#[tokio::test]
 async fn shredding_that_was_cut_short_anywhere_is_finished_by_the_same_plan() {
     for stop in 0..4 {
         let (bench, ledger, notes) = three_months().await;
+        six_years_pass(&bench, &ledger).await;
         let first = plan(&bench, 202_611);
         let body = first.shred.body();
         ledger.append_both(&[(Kind::LedgerShredded, body)], Vec::new()).await.unwrap();

@@ -126,6 +126,8 @@ struct Plan<'a> {
     marker: Marker,
     /// Whether the database may hold something.
     replace: bool,
+    /// Whether an earlier run was cut short.
+    resumes: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -161,7 +163,7 @@ impl<'a> Plan<'a> {
             }
             Err(error) => return Err(failed(&path, &error)),
         };
-        Ok(Self { config, custody, root, marker, replace: args.replace || resumes })
+        Ok(Self { config, custody, root, marker, replace: args.replace || resumes, resumes })
     }
 
     async fn carry_out(&self, backup: Backup) -> Result<Vec<String>, Failure> {
@@ -189,6 +191,10 @@ impl<'a> Plan<'a> {
         let loaded = store.load(lines, true, SystemClock.now()).await;
         store.close().await;
         loaded.map_err(|error: DumpError| {
+            if !self.resumes {
+                // Nothing was done yet that would have to be finished.
+                let _gone = std::fs::remove_file(&path);
+            }
             Failure::check(format!("the database is as it was: {error}"))
         })?;
         self.put_root()?;

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,27 @@ const HASH_LEN: usize = 32;
 const TILE_LEN: usize = TILE_WIDTH * HASH_LEN;
 /// The tile that is being filled, under the name it will have.
 const EDGE_SUFFIX: &str = ".edge";
+
+/// No stretch of more leaves than this is looked up at a time.
+const MOST: u64 = 1 << 22;
+
+/// The hashes of these leaves, as the tiles have them; `None` if one is missing. Whoever asks checks
+/// them against a tree.
+pub(crate) fn leaf_hashes(ledger: &Path, leaves: Range<u64>) -> Option<Vec<Hash>> {
+    let tiles = TileFiles::new(ledger);
+    leaves.end.checked_sub(leaves.start).filter(|count| *count <= MOST)?;
+    let wide = TILE_WIDTH as u64;
+    let mut hashes = Vec::new();
+    let mut at = leaves.start;
+    while at < leaves.end {
+        let (tile, first) = (at / wide, usize::try_from(at % wide).ok()?);
+        let want = (leaves.end - tile * wide).min(wide);
+        let found = tiles.read(0, tile, usize::try_from(want).ok()?)?;
+        hashes.extend_from_slice(found.get(first..)?);
+        at = tile * wide + want;
+    }
+    Some(hashes)
+}
 
 /// The tiles of a ledger's directory.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ mod segments;
 mod signed;
 
 pub use export::{ExportError, Exported, export};
+pub(crate) use files::leaf_hashes;
 pub(crate) use keeper::{Feed, keep};
 pub use path::{TILE_WIDTH, TileKind, TilePath};
 pub(crate) use signed::SignedTree;

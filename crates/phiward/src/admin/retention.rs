@@ -44,7 +44,7 @@ fn refused(error: &dyn std::fmt::Display) -> Stop {
 fn told(error: &RetentionError) -> Stop {
     match error {
         RetentionError::Damaged(_) => trouble(Trouble::Corrupt, error.to_string()),
-        RetentionError::Io { .. } => refused(error),
+        RetentionError::Io { .. } | RetentionError::Tiles(_) => refused(error),
     }
 }
 
