@@ -215,9 +215,8 @@ impl Cursor<'_> {
     fn next_batch(&mut self) -> Result<bool, ReadError> {
         let Some(place) = &mut self.place else {
             // Nothing was there when we began; look again.
-            let Some((number, path)) = files::next_segment(&self.reader.dir, 1).map_err(|source| {
-                ReadError::Io { path: self.reader.dir.clone(), source }
-            })?
+            let Some((number, path)) = files::next_segment(&self.reader.dir, 1)
+                .map_err(|source| ReadError::Io { path: self.reader.dir.clone(), source })?
             else {
                 return Ok(false);
             };
@@ -248,9 +247,8 @@ impl Cursor<'_> {
                 // The writer goes on in the next segment, or is writing this one right now.
                 place.reader.refresh();
                 let after = place.number.saturating_add(1);
-                let next = files::next_segment(&self.reader.dir, after).map_err(|source| {
-                    ReadError::Io { path: self.reader.dir.clone(), source }
-                })?;
+                let next = files::next_segment(&self.reader.dir, after)
+                    .map_err(|source| ReadError::Io { path: self.reader.dir.clone(), source })?;
                 if let Some((number, next)) = next {
                     let again = matches!(place.step()?, Step::Batch(_));
                     if again {

@@ -451,3 +451,44 @@ async fn proofs_made_from_the_directory_hold_against_the_checkpoints() {
     }
     assert!(proof::inclusion(&bench.dir(), 1_000_000).is_err());
 }
+
+#[tokio::test]
+async fn a_log_that_is_less_than_a_checkpoint_kept_elsewhere_is_not_opened() {
+    let (bench, _) = filled().await;
+    // The whole machine is put back to a snapshot: the log, its keys, and every file beside them.
+    let copy = |from: &Path, to: &Path| {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    };
+    let aside = bench.root.path().join("snapshot");
+    copy(&bench.dir(), &aside.join("ledger"));
+    copy(&bench.keys_dir(), &aside.join("keys"));
+    let (ledger, _) = bench.open();
+    ledger.append(vec![entry(1)]).await.unwrap();
+    let kept = ledger.checkpoint().await.unwrap();
+    ledger.close().await.unwrap();
+    let mut options = bench.options();
+    options.kept = vec![kept.clone()];
+    options.dir = aside.join("ledger");
+    options.keys_dir = aside.join("keys");
+    let opened = Ledger::open(options.clone());
+    assert!(matches!(opened, Err(OpenError::Rollback { .. })), "{:?}", opened.err());
+    // A snapshot that went on by itself is another history.
+    options.kept.clear();
+    let (ledger, _) = Ledger::open(options.clone()).unwrap();
+    for number in 0..9 {
+        ledger.append(vec![entry(number)]).await.unwrap();
+    }
+    ledger.close().await.unwrap();
+    options.kept = vec![kept.clone()];
+    assert!(matches!(Ledger::open(options.clone()), Err(OpenError::Fork { .. })));
+    options.kept = vec![kept.replacen('\n', "x\n", 1)];
+    assert!(matches!(Ledger::open(options), Err(OpenError::Checkpoint { .. })));
+    // The log that it was kept of opens.
+    let mut options = bench.options();
+    options.kept = vec![kept];
+    Ledger::open(options).unwrap().0.close().await.unwrap();
+}

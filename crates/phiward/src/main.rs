@@ -65,7 +65,7 @@ fn run(command: Command) -> Result<(), Failure> {
 }
 
 /// Runs a command that serves.
-fn runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn runtime<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

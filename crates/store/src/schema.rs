@@ -18,7 +18,10 @@ pub(crate) struct Words {
 }
 
 /// What each version adds.
-const VERSIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("schema/1.sql"))];
+const VERSIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("schema/1.sql")),
+    (3, "the ledger's streams", include_str!("schema/3.sql")),
+];
 
 /// Brings a database to the newest version.
 pub(crate) async fn migrate(conn: &mut AnyConnection, words: &Words) -> Result<(), OpenError> {

@@ -3,7 +3,7 @@
 //! server.
 
 mod index;
-mod manifest;
+pub(crate) mod manifest;
 mod stream;
 mod witness;
 mod worm;
@@ -25,6 +25,7 @@ pub(crate) struct Context {
     pub(crate) ledger: Ledger,
     pub(crate) store: Store,
     pub(crate) custody: Arc<dyn Custody>,
+    pub(crate) claim: manifest::Claim,
 }
 
 /// Starts every task that the configuration asks for.

@@ -27,17 +27,17 @@ pub(crate) async fn a_wrong_key_is_named_and_changes_nothing(db: Db) {
 
 pub(crate) async fn a_newer_schema_is_named_and_left_alone(db: Db) {
     db.open().await.close().await;
-    let newer = "UPDATE _sqlx_migrations SET version = 900";
+    let newer = "UPDATE _sqlx_migrations SET version = 900 WHERE version = 3";
     assert_eq!(db.tamper(newer).await, 1);
     let opened = db.try_open(1).await;
     assert!(matches!(opened, Err(OpenError::NewerVersion { found: 900, .. })), "{opened:?}");
-    let back = "UPDATE _sqlx_migrations SET version = 1";
+    let back = "UPDATE _sqlx_migrations SET version = 3 WHERE version = 900";
     assert_eq!(db.tamper(back).await, 1);
     db.open().await.close().await;
     let foreign = if db.url.starts_with("sqlite") {
-        "UPDATE _sqlx_migrations SET checksum = X'00'"
+        "UPDATE _sqlx_migrations SET checksum = X'00' WHERE version = 1"
     } else {
-        r"UPDATE _sqlx_migrations SET checksum = '\x00'"
+        r"UPDATE _sqlx_migrations SET checksum = '\x00' WHERE version = 1"
     };
     assert_eq!(db.tamper(foreign).await, 1);
     let opened = db.try_open(1).await;
