@@ -25,6 +25,7 @@ pub mod rewrap;
 mod segment;
 mod shredded_tiles;
 pub mod stream;
+pub mod tags;
 pub mod tree;
 mod trouble;
 pub mod verify;

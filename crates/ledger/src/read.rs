@@ -94,6 +94,10 @@ impl Reader {
         Self { dir: dir.to_owned(), store, periods: HashMap::new() }
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// How many records there are.
     ///
     /// # Errors
@@ -144,7 +148,7 @@ impl Reader {
         self.from_seq(seq)
     }
 
-    fn period(&mut self, period: u32) -> Result<Option<&PeriodKey>, ReadError> {
+    pub(crate) fn period(&mut self, period: u32) -> Result<Option<&PeriodKey>, ReadError> {
         let known = match self.periods.entry(period) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(vacant) => {
@@ -319,7 +323,7 @@ fn open_batch(
     Ok(Some(records))
 }
 
-fn open_leaf(key: &SealKey, index: u32, leaf: &Leaf<'_>) -> Option<Body> {
+pub(crate) fn open_leaf(key: &SealKey, index: u32, leaf: &Leaf<'_>) -> Option<Body> {
     let nonce = nonce(index);
     if leaf.version == VERSION_OPEN {
         let clear = [leaf.clear, leaf.body].concat();

@@ -149,6 +149,10 @@ pub(crate) enum LedgerCommand {
         /// Exit 0 also when nothing outside proves the log to be whole.
         #[arg(long)]
         allow_unproven: bool,
+        /// Also open every record, and check that its search tokens are those of what it says; asks
+        /// for the key-encryption key, and shows nothing of the records.
+        #[arg(long)]
+        period_keys: bool,
     },
     /// Print records, decrypted; that they were read is recorded first.
     #[command(after_help = "Example: phiward ledger show --last 5")]
@@ -207,6 +211,8 @@ pub(crate) enum LedgerCommand {
     /// Destroy what is past its retention (not in this version).
     #[command(disable_help_flag = true)]
     Shred(ledger_command::shred::ShredArgs),
+    /// Print the search token of a patient, person or app for a month.
+    Token(ledger_command::token::TokenArgs),
     /// Witness other logs (not in this version).
     #[command(disable_help_flag = true)]
     Witness(ledger_command::witness::WitnessArgs),

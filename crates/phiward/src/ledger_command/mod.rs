@@ -9,6 +9,7 @@ pub(crate) mod report;
 pub(crate) mod search;
 mod show;
 pub(crate) mod shred;
+pub(crate) mod token;
 mod verify;
 pub(crate) mod witness;
 
@@ -27,8 +28,8 @@ pub(crate) use verify::print_report;
 /// Runs one of the commands.
 pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
     match command {
-        LedgerCommand::Verify { ledger, expect, allow_unproven } => {
-            verify::run(&ledger, &expect, allow_unproven)
+        LedgerCommand::Verify { ledger, expect, allow_unproven, period_keys } => {
+            verify::run(&ledger, &expect, allow_unproven, period_keys)
         }
         LedgerCommand::Show { ledger, seq, last, follow, officer } => {
             let which = if follow { show::Which::Follow(last) } else { show::Which::Last(last) };
@@ -43,6 +44,7 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
         LedgerCommand::Repair(args) => repair::run(args),
         LedgerCommand::Hold(args) => hold::run(args),
         LedgerCommand::Shred(args) => shred::run(args),
+        LedgerCommand::Token(args) => token::run(&args),
         LedgerCommand::Witness(args) => witness::run(args),
     }
 }

@@ -1,8 +1,11 @@
 //! `phiward ledger verify`: every gap on a line of its own, the verdict last. The configured ledger is
 //! also held to what this side keeps of it: the checkpoint beside its keys, the database's manifest.
 
+use std::path::Path;
+
 use domain::Clock as _;
 use ledger::cli;
+use ledger::read::Reader;
 use ledger::verify::{Report, Verdict, VerifyError, VerifyOptions};
 use ledger::{GapKind, Trouble};
 use store::{LedgerStream, Store};
@@ -14,7 +17,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::Keyring;
 use crate::output;
-use crate::system::{ledger_stream, streams};
+use crate::system::{ledger_stream, stream_at, streams};
 
 /// A node that runs signs a heartbeat each minute; longer than this without one it is gone.
 const MAX_SILENCE_MS: i64 = 600_000;
@@ -24,6 +27,7 @@ pub(super) fn run(
     ledger: &LedgerArg,
     expect: &[String],
     allow_unproven: bool,
+    period_keys: bool,
 ) -> Result<(), Failure> {
     let configured = match (&ledger.dir, &ledger.key) {
         (None, None) => Some(Config::read(&ledger.config.config)?),
@@ -56,6 +60,9 @@ pub(super) fn run(
     for (kind, detail) in findings {
         report.add(kind, detail);
     }
+    if period_keys && report.verdict != Verdict::Fail {
+        tags(ledger, &dir, &mut report)?;
+    }
     print_report(&report, ledger.json)?;
     match report.verdict {
         Verdict::Pass => Ok(()),
@@ -73,10 +80,32 @@ pub(crate) fn print_report(report: &Report, as_json: bool) -> Result<(), Failure
     Ok(())
 }
 
+/// Opens every record and checks its tokens.
+fn tags(ledger: &LedgerArg, dir: &Path, report: &mut Report) -> Result<(), Failure> {
+    let config = Config::read(&ledger.config.config)?;
+    let custody = Keyring::open_existing(&config)?.custody;
+    let place = stream_at(&config, dir);
+    let mut reader = Reader::open(dir, &place.keys_dir, &place.origin, place.stream, custody);
+    let found = reader.check_tags().map_err(|error| super::failed(&error))?;
+    for seq in &found.wrong_seqs {
+        report.add(GapKind::TagWrong, format!("record {seq}"));
+    }
+    report.gaps_unlisted += found.wrong.saturating_sub(found.wrong_seqs.len() as u64);
+    // Where tokens are kept out of leaves, none has any; where they are not, none may lack them.
+    if config.ledger.tokens_in_leaves && found.without > 0 {
+        report.add(GapKind::TagWrong, format!("{} records carry no token", found.without));
+    }
+    output::note(&format!(
+        "tokens   of {} records are right; {} carry none; {} are of months whose key is not here",
+        found.right, found.without, found.closed
+    ));
+    Ok(())
+}
+
 /// What the database knows of the cluster's streams.
 fn manifest(config: &Config) -> Result<Vec<LedgerStream>, Failure> {
     if let Some(path) = config.database.strip_prefix("sqlite:")
-        && !std::path::Path::new(path).is_file()
+        && !Path::new(path).is_file()
     {
         return Err(Failure::usage(format!("{path} is not there")));
     }

@@ -178,3 +178,160 @@ fn write(path: &Path, line: &str) -> std::io::Result<()> {
     std::fs::rename(&temporary, path)?;
     path.parent().map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use keys::custody::Custody;
+    use ledger::{Body, Entry, LedgerOptions, OpenError};
+
+    use super::*;
+    use crate::config::Template;
+    use crate::kek;
+    use crate::keyring::Keyring;
+    use crate::system::ledger_origin;
+
+    /// A node with directories of its own and a database that it shares.
+    struct Node {
+        _dir: tempfile::TempDir,
+        config: Config,
+        custody: Arc<dyn Custody>,
+    }
+
+    impl Node {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let template = Template {
+                issuer: "https://phiward.example",
+                listen: "127.0.0.1:8443".parse().unwrap(),
+                internal: "127.0.0.1:8444".parse().unwrap(),
+                upstream: "http://127.0.0.1:8080/fhir",
+                password_grant: "off",
+            };
+            let path = dir.path().join("phiward.toml");
+            std::fs::write(&path, template.render()).unwrap();
+            for name in ["keys", "data"] {
+                crate::init::private_dir(&dir.path().join(name)).unwrap();
+            }
+            crate::init::make_kek(&dir.path().join("keys/kek.key")).unwrap();
+            let config = Config::read(&path).unwrap();
+            Keyring::open(&config).unwrap();
+            let custody = kek::custody(&config).unwrap();
+            Self { _dir: dir, config, custody }
+        }
+
+        async fn store(&self) -> Store {
+            let key = Keyring::open_existing(&self.config).unwrap().store_key().unwrap();
+            Store::open(&self.config.database, key, Arc::new(SystemRandom)).await.unwrap()
+        }
+
+        async fn open(&self, store: &Store) -> Result<(Claim, Ledger), Failure> {
+            let claim = claim(&self.config, store).await?;
+            let ledger = self.ledger(&claim)?;
+            claim.opened(store, &ledger).await?;
+            Ok((claim, ledger))
+        }
+
+        fn ledger(&self, claim: &Claim) -> Result<Ledger, OpenError> {
+            let mut options = LedgerOptions::new(
+                &self.config.ledger.dir,
+                self.config.ledger_keys(),
+                ledger_origin(&self.config),
+                Arc::clone(&self.custody),
+                Arc::new(SystemClock),
+                Arc::new(SystemRandom),
+            );
+            options.kept = claim.kept.iter().cloned().collect();
+            Ok(Ledger::open(options)?.0)
+        }
+    }
+
+    async fn grow(ledger: &Ledger) -> String {
+        ledger.append(vec![Entry::new(domain::Kind::SignIn, Body::default())]).await.unwrap();
+        ledger.checkpoint().await.unwrap()
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn two_nodes_of_one_database_write_two_streams_under_two_names() {
+        let (first, second) = (Node::new(), Node::new());
+        let store = first.store().await;
+        let (one, ledger) = first.open(&store).await.unwrap();
+        let (two, other) = second.open(&store).await.unwrap();
+        assert_eq!((one.stream, two.stream), (1, 2));
+        assert_eq!(ledger.verifier_key().name(), "phiward.example/ledger");
+        assert_eq!(other.verifier_key().name(), "phiward.example/ledger/2");
+        one.keep(&store, &grow(&ledger).await).await.unwrap();
+        two.keep(&store, &grow(&other).await).await.unwrap();
+        for (claim, ledger) in [(&one, &ledger), (&two, &other)] {
+            ledger.close().await.unwrap();
+            claim.closed(&store, ledger).await;
+        }
+        let known = store.ledger_streams().await.unwrap();
+        assert!(known.iter().all(|row| row.size > 0 && row.closed.is_some()));
+        // Started again, each has its own.
+        let (again, ledger) = second.open(&store).await.unwrap();
+        assert_eq!((again.stream, again.node == two.node), (2, true));
+        ledger.close().await.unwrap();
+        // Another node with the same number is refused before anything is opened.
+        std::fs::write(second.config.ledger_keys().join(STREAM_FILE), "1\n").unwrap();
+        let refused = claim(&second.config, &store).await.unwrap_err();
+        assert!(refused.message().contains("belongs to another node"), "{}", refused.message());
+    }
+
+    #[tokio::test]
+    async fn a_machine_put_back_to_a_snapshot_does_not_open_its_ledger() {
+        let node = Node::new();
+        let store = node.store().await;
+        let (claim, ledger) = node.open(&store).await.unwrap();
+        ledger.close().await.unwrap();
+        claim.closed(&store, &ledger).await;
+        let (dir, keys) = (node.config.ledger.dir.clone(), node.config.ledger_keys());
+        let aside = node.config.data.join("aside");
+        copy(&dir, &aside.join("ledger"));
+        copy(&keys, &aside.join("keys"));
+        let (claim, ledger) = node.open(&store).await.unwrap();
+        claim.keep(&store, &grow(&ledger).await).await.unwrap();
+        ledger.close().await.unwrap();
+        for (from, to) in [(aside.join("ledger"), &dir), (aside.join("keys"), &keys)] {
+            std::fs::remove_dir_all(to).unwrap();
+            copy(&from, to);
+        }
+        for path in std::fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().path()) {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(path, mode).unwrap();
+        }
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&keys, mode).unwrap();
+        let claim = super::claim(&node.config, &store).await.unwrap();
+        let opened = node.ledger(&claim);
+        assert!(matches!(opened, Err(OpenError::Rollback { .. })), "{:?}", opened.err());
+    }
+
+    #[tokio::test]
+    async fn a_copy_of_a_node_takes_the_stream_and_the_first_may_not_go_on() {
+        let node = Node::new();
+        let store = node.store().await;
+        let (first, ledger) = node.open(&store).await.unwrap();
+        first.keep(&store, &grow(&ledger).await).await.unwrap();
+        // The copy opens under the same node's name and key.
+        let second = claim(&node.config, &store).await.unwrap();
+        second.opened(&store, &ledger).await.unwrap();
+        let refused = first.keep(&store, &grow(&ledger).await).await.unwrap_err();
+        assert!(refused.is_some_and(|reason| reason.contains("another process")));
+        // A ledger that lost what the database holds is refused, too.
+        let smaller = ledger::proof::checkpoint(&node.config.ledger.dir).unwrap();
+        second.keep(&store, &grow(&ledger).await).await.unwrap();
+        let refused = second.keep(&store, &smaller).await.unwrap_err();
+        assert!(refused.is_some_and(|reason| reason.contains("cut or rolled back")));
+        ledger.close().await.unwrap();
+    }
+}
