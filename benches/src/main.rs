@@ -30,6 +30,9 @@ usage: cargo xtask bench [--quick] [--rounds N] [--wait SECONDS] [--out FILE]
   --rounds N  how often each case is repeated, alternating with the others
   --wait S    how long to wait until nobody else uses the machine (default: 30)
   --out FILE  where the page goes (default: docs/benchmarks.md)
+  --records N records of the ledger that is verified (default: 10000000; with --quick 300000)
+
+`cargo xtask bench ledger` measures the ledger alone.
 ";
 
 /// What was asked for.
@@ -45,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) wait: Duration,
     /// Where the page goes.
     pub(crate) out: PathBuf,
+    /// Records of the ledger that is verified.
+    pub(crate) records: u64,
 }
 
 fn main() -> ExitCode {
@@ -55,6 +60,10 @@ fn main() -> ExitCode {
     }
     let outcome = if arguments == ["--serve-sample"] {
         peers::serve_sample()
+    } else if let Some((ledger_bench::CHILD, rest)) =
+        arguments.split_first().map(|(first, rest)| (first.as_str(), rest))
+    {
+        ledger_bench::child(rest)
     } else {
         match options(&arguments) {
             Ok(options) => benchmark(&options),
@@ -80,11 +89,19 @@ fn options(arguments: &[String]) -> Result<Options, String> {
         rounds: 5,
         wait: Duration::from_secs(30),
         out: repository().join("docs/benchmarks.md"),
+        records: 10_000_000,
     };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--quick" => (options.duration, options.rounds) = (Duration::from_secs(1), 3),
+            "--quick" => {
+                (options.duration, options.rounds) = (Duration::from_secs(1), 3);
+                options.records = 300_000;
+            }
+            "--records" => {
+                let records = words.next().and_then(|word| word.parse().ok());
+                options.records = records.ok_or("--records N")?;
+            }
             "--rounds" => {
                 let rounds = words.next().and_then(|word| word.parse().ok());
                 options.rounds = rounds
@@ -122,9 +139,19 @@ fn benchmark(options: &Options) -> Outcome<()> {
     )?;
     peers::stop_all_on_panic();
     let results = run::all(options, &binary)?;
-    let page = report::page(options, &results);
+    let ledger_options = ledger_bench::Options {
+        records: options.records,
+        duration: options.duration,
+        rounds: options.rounds,
+        folder: std::env::temp_dir(),
+        own: std::env::current_exe()?,
+    };
+    let ledger = ledger_bench::measure(&ledger_options)?;
+    let mut page = report::page(options, &results);
+    page.push_str(&format!("\n{}", ledger_bench::page(&ledger_options, &ledger)));
     std::fs::write(&options.out, page)?;
     println!("{}", report::summary(&results));
+    println!("{}", ledger_bench::summary(&ledger));
     println!("written to {}", options.out.display());
     Ok(())
 }

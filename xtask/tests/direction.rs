@@ -52,8 +52,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("phiward", EVERYTHING),
     // Around the house: they may use anything, nothing of the house uses them.
     ("phiward-journeys", EVERYTHING),
+    (
+        "phiward-ledger-bench",
+        &["phiward-domain", "phiward-keys", "phiward-ledger", "phiward-store"],
+    ),
     // Starts the demo and signs people in by the journeys' harness.
-    ("phiward-bench", &["phiward-keys", "phiward-sample-fhir", "phiward-journeys"]),
+    (
+        "phiward-bench",
+        &["phiward-keys", "phiward-sample-fhir", "phiward-journeys", "phiward-ledger-bench"],
+    ),
     ("xtask", EVERYTHING),
 ];
 
@@ -87,7 +94,7 @@ const EVERYTHING: &[&str] = &[
 ];
 
 /// Not part of the product: free to use any library.
-const AROUND: &[&str] = &["phiward-journeys", "phiward-bench", "xtask"];
+const AROUND: &[&str] = &["phiward-journeys", "phiward-ledger-bench", "phiward-bench", "xtask"];
 
 /// A library that only some rooms may depend on directly, and why.
 const CONFINED: &[(&str, &[&str], &str)] = &[

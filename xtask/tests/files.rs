@@ -22,11 +22,12 @@ fn root() -> PathBuf {
 /// Every `.rs` file in the `src` folders of the workspace.
 fn sources() -> Vec<PathBuf> {
     let root = root();
-    let mut folders: Vec<PathBuf> = ["tests/src", "benches/src", "xtask/src", "samples/fhir/src"]
-        .iter()
-        .map(|folder| root.join(folder))
-        .filter(|folder| folder.is_dir())
-        .collect();
+    let mut folders: Vec<PathBuf> =
+        ["tests/src", "benches/src", "benches/ledger/src", "xtask/src", "samples/fhir/src"]
+            .iter()
+            .map(|folder| root.join(folder))
+            .filter(|folder| folder.is_dir())
+            .collect();
     let crates = fs::read_dir(root.join("crates")).unwrap();
     folders.extend(crates.map(|entry| entry.unwrap().path().join("src")));
     let mut files = Vec::new();

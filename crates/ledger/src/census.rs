@@ -110,7 +110,7 @@ pub fn census(
             }
             tree.push(leaf_hash(batch.header_bytes));
             let token = match wanted {
-                Some((field, value)) => reader.token(batch.header.period, field, value)?,
+                Some((field, value)) => reader.token(field, value, batch.header.period)?,
                 None => None,
             };
             for leaf in batch.leaves() {
@@ -127,7 +127,7 @@ pub fn census(
                 let first = census.range.map_or(leaf.seq, |(first, _)| first);
                 census.range = Some((first, leaf.seq));
                 match token {
-                    Some(token) if leaf.tokens.chunks(TOKEN_LEN).any(|own| own == token) => {
+                    Some(token) if leaf.tokens.chunks(TOKEN_LEN).any(|own| own == token.0) => {
                         census.tagged.push(leaf.seq);
                     }
                     None if wanted.is_some() => census.unkeyed = census.unkeyed.saturating_add(1),

@@ -72,6 +72,8 @@ gaps! {
     Recovered, "recovered", Note, "a damaged tail was set aside at a start";
     SilenceUnexplained, "silence-unexplained", Unproven, "no record and no heartbeat for a while, and neither a stop, a start nor a clock step says why";
     StreamVanished, "stream-vanished", Broken, "the database knows a stream whose log is not here";
+    StreamSilent, "stream-silent", Unproven, "another node's stream was not closed, and the database got no checkpoint of it for ten minutes";
+    ManifestUnread, "manifest-unread", Unproven, "the database, which knows all streams, could not be asked";
     TagWrong, "tag-wrong", Broken, "a record does not open, or its search tokens are not those of what it says";
     Shredded, "shredded", Note, "a month past its retention was shredded; its segments are gone, and the tree goes on";
     WormMissing, "worm-missing", Broken, "a locked copy that the ledger names is gone before its time";

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::body::Body;
 use crate::calendar::text_of;
 use crate::files;
-use crate::format::{Batch, Leaf, TOKEN_LEN, VERSION_OPEN};
+use crate::format::{BATCH_HEADER_LEN, Batch, FOOTER_LEN, Leaf, TOKEN_LEN, VERSION_OPEN};
 use crate::read::ReadError;
 use crate::walk::{SegmentReader, Step};
 
@@ -148,6 +148,20 @@ pub fn with_token(
         true
     })?;
     Ok(seen)
+}
+
+/// Hands out the length of each batch, which is what was written and synced at once.
+///
+/// # Errors
+/// [`ReadError`] where bytes are no batch.
+pub fn batches(dir: &Path, take: &mut dyn FnMut(usize)) -> Result<(), ReadError> {
+    for (_, path) in files::segments(dir).map_err(io(dir))? {
+        segment(&path, &mut |batch| {
+            take(BATCH_HEADER_LEN + batch.leaves.len() + FOOTER_LEN);
+            true
+        })?;
+    }
+    Ok(())
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ReadError + use<'_> {

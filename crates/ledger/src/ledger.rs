@@ -58,6 +58,8 @@ pub struct LedgerOptions {
     pub heartbeat: Duration,
     /// A grown log is signed this often.
     pub checkpoint_every: Duration,
+    /// Checkpoints of this log that are kept elsewhere; it is not opened if it is less than they say.
+    pub kept: Vec<String>,
 }
 
 impl LedgerOptions {
@@ -86,6 +88,7 @@ impl LedgerOptions {
             segment_age: Duration::from_secs(15 * 60),
             heartbeat: Duration::from_secs(60),
             checkpoint_every: Duration::from_secs(5),
+            kept: Vec::new(),
         }
     }
 }
@@ -400,7 +403,8 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
         VerifierKey::new(&options.origin, stable.public()).map_err(|_| origin_error())?;
     store.publish_stable(&stable_key)?;
     let now = u64::try_from(options.clock.now().millis()).unwrap_or(0);
-    let found = recover(&dir, &options.keys_dir, options.stream, &stable_key, &*options.disk)?;
+    let (kept, disk) = (&options.kept, &*options.disk);
+    let found = recover(&dir, kept, &options.keys_dir, options.stream, &stable_key, disk)?;
     let (mut state, set_aside, fresh) = match found {
         // A first start that was cut short before its first record begins again.
         Found::Log { state, .. } if state.batch == 0 => (state, None, true),

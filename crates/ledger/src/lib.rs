@@ -35,6 +35,7 @@ mod segment;
 mod stop;
 pub mod stream;
 mod sync;
+pub mod tags;
 pub mod tile;
 pub mod tree;
 mod trouble;

@@ -99,16 +99,6 @@ impl Reader {
         &self.dir
     }
 
-    /// The blind token of a value in a month; `None` if the month's key was destroyed.
-    pub(crate) fn token(
-        &mut self,
-        period: u32,
-        field: Field,
-        value: &str,
-    ) -> Result<Option<[u8; TOKEN_LEN]>, ReadError> {
-        Ok(self.period(period)?.map(|key| key.token(field.code(), value)))
-    }
-
     /// How many records there are.
     ///
     /// # Errors
@@ -159,7 +149,7 @@ impl Reader {
         self.from_seq(seq)
     }
 
-    fn period(&mut self, period: u32) -> Result<Option<&PeriodKey>, ReadError> {
+    pub(crate) fn period(&mut self, period: u32) -> Result<Option<&PeriodKey>, ReadError> {
         let known = match self.periods.entry(period) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(vacant) => {

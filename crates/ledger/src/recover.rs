@@ -134,6 +134,7 @@ const WITNESSED_SEGMENTS: usize = 16;
 /// Walks the end of the log, compares it with the checkpoints, and cuts a torn tail.
 pub(crate) fn recover(
     dir: &Path,
+    kept: &[String],
     keys_dir: &Path,
     stream: u32,
     stable: &VerifierKey,
@@ -143,7 +144,10 @@ pub(crate) fn recover(
     let beside_log = checkpoint(&dir.join(files::CHECKPOINT), stable)?;
     let beside_keys = checkpoint(&keys_dir.join(files::CHECKPOINT), stable)?;
     let witnessed = checkpoint(&dir.join(files::WITNESSED), stable)?;
+    let elsewhere = kept.iter().map(|text| read_checkpoint(Path::new(KEPT), text, stable));
+    let elsewhere = elsewhere.collect::<Result<Vec<_>, _>>()?;
     let mut signed: Vec<&Checkpoint> = [&beside_log, &beside_keys].into_iter().flatten().collect();
+    signed.extend(&elsewhere);
     let smallest = signed.iter().map(|c| c.size).min().unwrap_or(0);
     let largest = signed.iter().copied().chain(&witnessed).map(|c| c.size).max().unwrap_or(0);
     let rollback = |found| OpenError::Rollback { path: dir.to_owned(), signed: largest, found };
@@ -246,14 +250,21 @@ pub(crate) fn recover(
 }
 
 fn checkpoint(path: &Path, stable: &VerifierKey) -> Result<Option<Checkpoint>, OpenError> {
+    let text = files::read_text(path).map_err(io_error(path))?;
+    text.map(|text| read_checkpoint(path, &text, stable)).transpose()
+}
+
+/// How a checkpoint that is in no file is called.
+const KEPT: &str = "in the database";
+
+fn read_checkpoint(path: &Path, text: &str, stable: &VerifierKey) -> Result<Checkpoint, OpenError> {
     let wrong = |what| OpenError::Checkpoint { path: path.to_owned(), what };
-    let Some(text) = files::read_text(path).map_err(io_error(path))? else { return Ok(None) };
-    let note = Note::parse(&text).map_err(|_| wrong("malformed"))?;
+    let note = Note::parse(text).map_err(|_| wrong("malformed"))?;
     let checkpoint = Checkpoint::parse(note.text()).map_err(|_| wrong("malformed"))?;
     if !note.signed_by(stable) || checkpoint.origin != stable.name() {
         return Err(wrong("not signed by this ledger's stable key"));
     }
-    Ok(Some(checkpoint))
+    Ok(checkpoint)
 }
 
 fn compare(dir: &Path, chain: &Chain, signed: &[&Checkpoint]) -> Result<(), OpenError> {

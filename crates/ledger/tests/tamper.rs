@@ -19,7 +19,7 @@ use std::time::Duration;
 use keys::ed25519::SigningKey;
 use ledger::note::{Checkpoint, Note, VerifierKey};
 use ledger::verify::{Verdict, VerifyOptions, verify};
-use ledger::{GapKind, Ledger, OpenError, Trouble, proof, tree};
+use ledger::{Field, GapKind, Ledger, OpenError, Trouble, headers, proof, tree};
 use support::{Bench, DAY, batches, entry, kinds, try_verify, verify_dir};
 
 /// Three days of records in five segments or more, closed in order; and a checkpoint of each day.
@@ -449,4 +449,68 @@ async fn proofs_made_from_the_directory_hold_against_the_checkpoints() {
         ));
     }
     assert!(proof::inclusion(&bench.dir(), 1_000_000).is_err());
+}
+
+#[tokio::test]
+async fn a_log_that_is_less_than_a_checkpoint_kept_elsewhere_is_not_opened() {
+    let (bench, _) = filled().await;
+    // The whole machine is put back to a snapshot: the log, its keys, and every file beside them.
+    let copy = |from: &Path, to: &Path| {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    };
+    let aside = bench.root.path().join("snapshot");
+    copy(&bench.dir(), &aside.join("ledger"));
+    copy(&bench.keys_dir(), &aside.join("keys"));
+    let (ledger, _) = bench.open();
+    ledger.append(vec![entry(1)]).await.unwrap();
+    let kept = ledger.checkpoint().await.unwrap();
+    ledger.close().await.unwrap();
+    let mut options = bench.options();
+    options.kept = vec![kept.clone()];
+    options.dir = aside.join("ledger");
+    options.keys_dir = aside.join("keys");
+    let opened = Ledger::open(options.clone());
+    assert!(matches!(opened, Err(OpenError::Rollback { .. })), "{:?}", opened.err());
+    // A snapshot that went on by itself is another history.
+    options.kept.clear();
+    let (ledger, _) = Ledger::open(options.clone()).unwrap();
+    for number in 0..9 {
+        ledger.append(vec![entry(number)]).await.unwrap();
+    }
+    ledger.close().await.unwrap();
+    options.kept = vec![kept.clone()];
+    assert!(matches!(Ledger::open(options.clone()), Err(OpenError::Fork { .. })));
+    options.kept = vec![kept.replacen('\n', "x\n", 1)];
+    assert!(matches!(Ledger::open(options), Err(OpenError::Checkpoint { .. })));
+    // The log that it was kept of opens.
+    let mut options = bench.options();
+    options.kept = vec![kept];
+    Ledger::open(options).unwrap().0.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn tokens_are_those_of_what_the_records_say() {
+    let (bench, _) = filled().await;
+    let mut reader = bench.reader();
+    let found = reader.check_tags().unwrap();
+    assert_eq!((found.wrong, found.without, found.closed), (0, 0, 0), "{found:?}");
+    assert!(found.right > 30);
+    let token = reader.token(Field::Patient, "canary-patient-1", 202_611).unwrap().unwrap();
+    let mut seqs = Vec::new();
+    headers::with_token(&bench.dir(), token, &mut |header| seqs.push(header.seq)).unwrap();
+    assert!(seqs.len() > 1, "{seqs:?}");
+    assert!(reader.token(Field::Patient, "x", 202_501).unwrap().is_none());
+    // One bit of one token; the checksum mended, as whoever holds the machine would.
+    let path = &bench.segments()[0];
+    edit(path, |bytes| {
+        let at = batches(bytes)[1];
+        bytes[at.0 + 113 + 25] ^= 1;
+        mend_checksum(bytes, at);
+    });
+    let found = bench.reader().check_tags().unwrap();
+    assert_eq!((found.wrong, found.wrong_seqs.len()), (1, 1), "{found:?}");
 }

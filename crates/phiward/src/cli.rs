@@ -154,6 +154,10 @@ pub(crate) enum LedgerCommand {
         /// Compare with the locked copies, too, and ask for each whether it is there and locked.
         #[arg(long)]
         worm: bool,
+        /// Also open every record, and check that its search tokens are those of what it says; asks
+        /// for the key-encryption key, and shows nothing of the records.
+        #[arg(long)]
+        period_keys: bool,
     },
     /// Print records, decrypted; that they were read is recorded first.
     #[command(after_help = "Example: phiward ledger show --last 5")]
@@ -212,6 +216,8 @@ pub(crate) enum LedgerCommand {
     Hold(ledger_command::hold::HoldArgs),
     /// Destroy what is past its retention.
     Shred(ledger_command::shred::ShredArgs),
+    /// Print the search token of a patient, person or app for a month.
+    Token(ledger_command::token::TokenArgs),
     /// Witness other logs: cosign their checkpoints, and never a smaller or different history.
     #[command(
         after_help = "Example: phiward ledger witness --dir /var/lib/witness --init --name witness.example/w1\n         phiward ledger witness --dir /var/lib/witness --listen 127.0.0.1:7380 --log stable.vkey"

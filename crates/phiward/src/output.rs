@@ -2,20 +2,12 @@
 
 use std::io::{IsTerminal, Write};
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// A line on standard output.
-pub(crate) fn line(text: &str) {
-    let _closed = writeln!(anstream::stdout(), "{text}");
-}
-
-/// A text that ends its own lines, on standard output.
-pub(crate) fn text(text: &str) {
-    let _closed = write!(anstream::stdout(), "{text}");
-}
+pub(crate) use ledger::cli::{BAD, DOUBT, GOOD, line, progress, text};
 
 /// A line on standard error, for people, not for scripts.
 pub(crate) fn note(text: &str) {
@@ -47,28 +39,4 @@ pub(crate) fn wide_table(heading: &[&str], rows: &[Vec<String>], on_terminal: bo
         table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
     }
     table.lines().fold(String::new(), |text, row| text + row.trim_end() + "\n")
-}
-
-/// The style of something that is as it should be.
-pub(crate) const GOOD: Style =
-    Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green))).bold();
-/// The style of something that is not.
-pub(crate) const BAD: Style =
-    Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red))).bold();
-/// The style of what is less than certain.
-pub(crate) const DOUBT: Style =
-    Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow))).bold();
-
-/// A progress bar over bytes, hidden when standard error is no terminal.
-pub(crate) fn progress(total: u64) -> indicatif::ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return indicatif::ProgressBar::hidden();
-    }
-    let bar = indicatif::ProgressBar::new(total);
-    if let Ok(style) =
-        indicatif::ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}")
-    {
-        bar.set_style(style);
-    }
-    bar
 }

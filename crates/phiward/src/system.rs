@@ -31,7 +31,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::{self, Keyring};
-use crate::ledger_tasks;
+use crate::ledger_tasks::{self, manifest};
 use crate::lock::DataLock;
 
 /// Expired rows are deleted this often, in small batches.
@@ -49,6 +49,7 @@ pub(crate) struct System {
     tls: Tls,
     key_ring: Arc<KeyRing>,
     custody: Arc<Switch>,
+    claim: manifest::Claim,
     _lock: Arc<DataLock>,
 }
 
@@ -73,7 +74,10 @@ impl System {
             .await
             .map_err(|error| usage(&error))?;
         let key_ring = Arc::new(keyring::signing_keys(&store).await?);
-        let ledger = open_ledger(&config, Arc::clone(&keyring.custody))?;
+        let claim = manifest::claim(&config, &store).await?;
+        let kept = claim.kept.iter().cloned().collect();
+        let ledger = open_ledger_against(&config, Arc::clone(&keyring.custody), kept)?;
+        claim.opened(&store, &ledger).await?;
         let hash_key = Arc::new(keyring.hash_key()?);
         let identity = Identity::new(
             store.clone(),
@@ -121,7 +125,18 @@ impl System {
         }));
         let custody = keyring.switch;
         let (config, lock) = (Arc::new(config), Arc::new(lock));
-        Ok(Self { config, authority, web, store, ledger, tls, key_ring, custody, _lock: lock })
+        Ok(Self {
+            config,
+            authority,
+            web,
+            store,
+            ledger,
+            tls,
+            key_ring,
+            custody,
+            claim,
+            _lock: lock,
+        })
     }
 
     /// What it was set to.
@@ -188,6 +203,7 @@ impl System {
             store: self.store.clone(),
             custody: self.custody(),
             web: Arc::clone(&self.web),
+            claim: self.claim.clone(),
         }));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let health = tokio::spawn(serve(
@@ -213,6 +229,7 @@ impl System {
         health.await.map_err(|_| Failure::internal())?.map_err(|error| usage(&error))?;
         served.map_err(|error| usage(&error))?;
         self.ledger.close().await.map_err(|error| usage(&error))?;
+        self.claim.closed(&self.store, &self.ledger).await;
         self.store.close().await;
         Ok(())
     }
@@ -297,7 +314,16 @@ pub(crate) fn streams(config: &Config) -> Vec<StreamPlace> {
 
 /// Opens the ledger for writing; one process at a time can.
 pub(crate) fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<Ledger, OpenError> {
-    let options = LedgerOptions::new(
+    open_ledger_against(config, custody, Vec::new())
+}
+
+/// Opens the ledger unless it is less than checkpoints that are kept elsewhere.
+fn open_ledger_against(
+    config: &Config,
+    custody: Arc<dyn Custody>,
+    kept: Vec<String>,
+) -> Result<Ledger, OpenError> {
+    let mut options = LedgerOptions::new(
         &config.ledger.dir,
         config.ledger_keys(),
         ledger_origin(config),
@@ -305,6 +331,7 @@ pub(crate) fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<
         Arc::new(SystemClock),
         Arc::new(SystemRandom),
     );
+    options.kept = kept;
     let (ledger, opened) = Ledger::open(options)?;
     if opened.recovered.is_some() {
         tracing::warn!("the ledger had a torn tail; it was set aside and recorded");

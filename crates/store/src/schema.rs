@@ -20,9 +20,10 @@ pub(crate) struct Words {
 }
 
 /// What each version adds.
-const VERSIONS: [(i64, &str, &str); 2] = [
+const VERSIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("schema/1.sql")),
     (2, "purpose and basis of a client", include_str!("schema/2.sql")),
+    (3, "the ledger's streams", include_str!("schema/3.sql")),
 ];
 
 /// Brings a database to the newest version.

@@ -2,6 +2,7 @@
 //! `--check` fails for each page that is not what its function writes now.
 
 mod exit_codes;
+mod ledger_gaps;
 mod ledger_kinds;
 mod reject_reasons;
 
@@ -15,6 +16,7 @@ type Page = (&'static str, fn() -> String);
 
 const PAGES: &[Page] = &[
     ("docs/reference/exit-codes.md", exit_codes::page),
+    ("docs/reference/ledger-gaps.md", ledger_gaps::page),
     ("docs/reference/ledger-kinds.md", ledger_kinds::page),
     ("docs/reference/reject-reasons.md", reject_reasons::page),
 ];

@@ -6,7 +6,8 @@ use ledger::Trouble;
 use ledger::tile::{self, ExportError};
 use serde_json::json;
 
-use super::{dir, prove};
+use super::dir;
+use super::verify::unproven;
 use crate::cli::LedgerArg;
 use crate::failure::Failure;
 use crate::output;
@@ -21,7 +22,7 @@ pub(super) fn run(ledger: &LedgerArg, out: &Path, entries: bool) -> Result<(), F
     });
     bar.finish_and_clear();
     let made = made.map_err(|error| match error {
-        ExportError::Proof(error) => prove::failure(&error),
+        ExportError::Proof(error) => unproven(&error),
         ExportError::NotEmpty(_) => Failure::usage(error.to_string()),
         ExportError::Io { .. } => Failure::trouble(Trouble::NotWritable, error.to_string()),
     })?;

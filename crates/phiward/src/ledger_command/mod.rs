@@ -12,6 +12,7 @@ pub(crate) mod report;
 pub(crate) mod search;
 mod show;
 pub(crate) mod shred;
+pub(crate) mod token;
 mod verify;
 pub(crate) mod witness;
 mod worm;
@@ -31,8 +32,9 @@ pub(crate) use verify::print_report;
 /// Runs one of the commands.
 pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
     match command {
-        LedgerCommand::Verify { ledger, expect, outside, allow_unproven, worm } => {
-            verify::run(&ledger, &expect, &outside, allow_unproven, worm)
+        LedgerCommand::Verify { ledger, expect, outside, allow_unproven, worm, period_keys } => {
+            let besides = verify::Besides { worm, period_keys };
+            verify::run(&ledger, &expect, &outside, allow_unproven, &besides)
         }
         LedgerCommand::Show { ledger, seq, last, follow, officer } => {
             let which = if follow { show::Which::Follow(last) } else { show::Which::Last(last) };
@@ -47,6 +49,7 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
         LedgerCommand::Repair(args) => repair::run(&args),
         LedgerCommand::Hold(args) => hold::run(args),
         LedgerCommand::Shred(args) => shred::run(args),
+        LedgerCommand::Token(args) => token::run(&args),
         LedgerCommand::Witness(args) => witness::run(args),
     }
 }

@@ -3,7 +3,7 @@
 //! server.
 
 mod index;
-mod manifest;
+pub(crate) mod manifest;
 mod stream;
 pub(crate) mod witness;
 pub(crate) mod worm;
@@ -27,6 +27,7 @@ pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) custody: Arc<dyn Custody>,
     pub(crate) web: Arc<Web>,
+    pub(crate) claim: manifest::Claim,
 }
 
 /// Starts every task that the configuration asks for.

@@ -23,6 +23,7 @@ mod opening;
 mod refresh;
 mod registry;
 mod replay;
+mod streams;
 mod words;
 
 use std::path::PathBuf;
@@ -143,6 +144,11 @@ contract! {
         a_load_revokes_what_may_have_ended_since
         a_load_that_fails_changes_nothing
         a_dump_is_of_one_moment;
+    streams:
+        a_stream_has_one_node_for_ever_and_fifty_nodes_get_fifty
+        a_checkpoint_in_the_manifest_never_goes_back
+        of_fifty_checkpoints_at_once_the_largest_stays
+        the_process_that_opened_a_stream_last_has_it;
     opening:
         what_was_kept_is_there_after_closing
         a_wrong_key_is_named_and_changes_nothing

@@ -28,11 +28,11 @@ pub(crate) async fn a_wrong_key_is_named_and_changes_nothing(db: Db) {
 
 pub(crate) async fn a_newer_schema_is_named_and_left_alone(db: Db) {
     db.open().await.close().await;
-    let newer = "UPDATE _sqlx_migrations SET version = 900 WHERE version = 2";
+    let newer = "UPDATE _sqlx_migrations SET version = 900 WHERE version = 3";
     assert_eq!(db.tamper(newer).await, 1);
     let opened = db.try_open(1).await;
     assert!(matches!(opened, Err(OpenError::NewerVersion { found: 900, .. })), "{opened:?}");
-    let back = "UPDATE _sqlx_migrations SET version = 2 WHERE version = 900";
+    let back = "UPDATE _sqlx_migrations SET version = 3 WHERE version = 900";
     assert_eq!(db.tamper(back).await, 1);
     db.open().await.close().await;
     let foreign = if db.url.starts_with("sqlite") {
