@@ -74,6 +74,11 @@ impl Part {
         }
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// SIGKILL, as a power cut would: nothing is flushed, nothing is said.
     pub fn kill_9(&mut self) {
         let _ = self.child.kill();

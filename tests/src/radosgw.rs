@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -77,9 +77,9 @@ impl Radosgw {
         let mon = Part::start("mon", ceph(&dir, "ceph-mon", &["-i", "a", "--foreground"]), &dir);
         done(&dir, "ceph", &["osd", "new", &osd]);
         done(&dir, "ceph-osd", &["-i", "0", "--mkfs", "--osd-uuid", &osd]);
-        let osd = Part::start("osd", ceph(&dir, "ceph-osd", &["-i", "0", "--foreground"]), &dir);
         let at = ["osd", "crush", "add", "osd.0", "1", "root=default", "host=localhost"];
         done(&dir, "ceph", &at);
+        let osd = store(&dir);
         let key = format!("--access-key={ACCESS_KEY}");
         let secret = format!("--secret={SECRET_KEY}");
         let user = ["-n", "client.rgw.a", "user", "create", "--uid=phiward"];
@@ -172,6 +172,24 @@ impl Radosgw {
         };
         let each = text.split("<Version>").skip(1);
         each.map(|one| (inner(one, "Key"), inner(one, "VersionId"))).collect()
+    }
+}
+
+/// The store, up. On a busy machine it may speak to the monitor before it has been told its name, ends
+/// with "wrong fsid", and is started again.
+fn store(dir: &Path) -> Part {
+    let start = || Part::start("osd", ceph(dir, "ceph-osd", &["-i", "0", "--foreground"]), dir);
+    let begun = Instant::now();
+    let mut osd = start();
+    loop {
+        let stat = run("ceph", ceph(dir, "ceph", &["osd", "stat", "-f", "json"]), START);
+        if String::from_utf8_lossy(&stat.stdout).contains("\"num_up_osds\":1") {
+            return osd;
+        }
+        assert!(begun.elapsed() < START, "the store is not up: {}", osd.output());
+        if osd.has_ended() {
+            osd = start();
+        }
     }
 }
 
