@@ -4,9 +4,7 @@
 
 use crate::body::Body;
 use crate::chain::{Chain, genesis};
-use crate::format::{
-    BATCH_HEADER_LEN, Batch, BatchHeader, Leaf, LeafHeader, SegmentHeader, TOKEN_LEN,
-};
+use crate::format::{Batch, BatchHeader, Leaf, LeafHeader, SegmentHeader, TOKEN_LEN};
 use crate::gap::Place;
 use crate::note::{Checkpoint, DayCertificate, Note, VerifierKey};
 use crate::proof::{Consistency, Inclusion, Receipt};
@@ -15,8 +13,11 @@ use keys::ed25519::VerifyingKey;
 /// A statement that did not hold.
 pub type Broken = &'static str;
 
+/// What must hold for any bytes.
+pub type Target = fn(&[u8]) -> Result<(), Broken>;
+
 /// Every target by its name, which is also that of its corpus.
-pub const TARGETS: &[(&str, fn(&[u8]) -> Result<(), Broken>)] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("segment_header", segment_header),
     ("batch", batch),
     ("leaf", leaf),
@@ -204,6 +205,3 @@ pub fn proof(bytes: &[u8]) -> Result<(), Broken> {
         "consistent with nothing",
     )
 }
-
-/// The header's length, for those who make inputs.
-pub const BATCH_HEADER: usize = BATCH_HEADER_LEN;

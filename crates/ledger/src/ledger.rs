@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use domain::{Clock, Kind, Outcome, Reject, Timestamp};
 use keys::Random;
 use keys::custody::Custody;
-use keys::key_file;
+use keys::key_file::{self, KeyFileError};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::body::Body;
@@ -178,7 +178,10 @@ impl Ledger {
     /// [`OpenError`]; nothing is changed on disk when the log is corrupt, rolled back or in use.
     pub fn open(options: LedgerOptions) -> Result<(Self, Opened), OpenError> {
         for dir in [&options.dir, &options.keys_dir] {
-            key_file::create_dir(dir).map_err(crate::key_store::KeyStoreError::from)?;
+            key_file::create_dir(dir).map_err(|error| match error {
+                KeyFileError::Io { path, source } => OpenError::Io { path, source },
+                other => OpenError::Keys(other.into()),
+            })?;
         }
         // The keys, too: a copy of the log in another directory is another log.
         let lock = |dir: &PathBuf| {
@@ -421,11 +424,11 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
     };
     let day_public = day.public().0;
     if !fresh && day_public != state.day_key {
-        return Err(failed("the day key is not the one that the log names".into()));
+        return Err(OpenError::DayKeyForeign(dir));
     }
     let month = period_of(now.max(state.time));
     if !fresh && period_of(state.time) == month && !store.has_period(month) {
-        return Err(failed(format!("the sealing key of {month} is missing")));
+        return Err(OpenError::PeriodKeyMissing { path: dir, period: month });
     }
     let day_name = day_key(&options.origin, day_number, day_public).ok_or_else(origin_error)?;
 

@@ -35,6 +35,17 @@ pub enum OpenError {
     /// There is a log but no stable key for it.
     #[error("ledger {path} has records, but its stable key is missing from the key directory", path = .0.display())]
     StableKeyMissing(PathBuf),
+    /// The month's sealing key is gone, and records of the month cannot be followed by others.
+    #[error("the sealing key of {period} of ledger {path} is missing from the key directory", path = path.display())]
+    PeriodKeyMissing {
+        /// The ledger's directory.
+        path: PathBuf,
+        /// The month, as `yyyymm`.
+        period: u32,
+    },
+    /// The day key in the key directory is another than the log names.
+    #[error("the day key in the key directory is not the one that ledger {path} names", path = .0.display())]
+    DayKeyForeign(PathBuf),
     /// The origin cannot be a key's name.
     #[error("`{0}` cannot be a ledger's origin: no spaces, no plus, not empty")]
     Origin(String),
@@ -92,8 +103,8 @@ impl OpenError {
             Self::Io { .. } | Self::Failed { .. } => Trouble::NotWritable,
             Self::InUse(_) => Trouble::InUse,
             Self::Keys(error) => error.trouble(),
-            Self::StableKeyMissing(_) => Trouble::KeyMissing,
-            Self::Origin(_) => Trouble::ForeignKey,
+            Self::StableKeyMissing(_) | Self::PeriodKeyMissing { .. } => Trouble::KeyMissing,
+            Self::Origin(_) | Self::DayKeyForeign(_) => Trouble::ForeignKey,
             Self::Corrupt { .. } => Trouble::Corrupt,
             Self::NewerFormat(_) => Trouble::NewerFormat,
             Self::Rollback { .. } => Trouble::Rollback,

@@ -227,6 +227,94 @@ async fn a_full_disk_is_refused_at_the_start_with_its_own_code() {
     assert!(matches!(error, OpenError::Io { .. }));
 }
 
+#[tokio::test]
+async fn every_refusal_to_start_has_its_code_and_changes_nothing() {
+    type Harm = fn(&Bench);
+    let table: &[(&str, Trouble, Harm)] = &[
+        ("cut at a batch's edge", Trouble::Rollback, |bench| {
+            let path = bench.segments().pop().unwrap();
+            let bytes = fs::read(&path).unwrap();
+            let (start, _) = batches(&bytes).pop().unwrap();
+            fs::write(path, &bytes[..start]).unwrap();
+        }),
+        ("cut in a batch that was signed for", Trouble::Rollback, |bench| {
+            let path = bench.segments().pop().unwrap();
+            let bytes = fs::read(&path).unwrap();
+            fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+        }),
+        ("bad data before a good batch", Trouble::Corrupt, |bench| {
+            let path = bench.segments().pop().unwrap();
+            let mut bytes = fs::read(&path).unwrap();
+            let (start, _) = batches(&bytes)[1];
+            bytes[start + 120] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }),
+        ("a bad header", Trouble::Corrupt, |bench| {
+            let path = bench.segments().pop().unwrap();
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[60] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }),
+        ("the last segment gone", Trouble::Rollback, |bench| {
+            fs::remove_file(bench.segments().pop().unwrap()).unwrap();
+        }),
+        ("no checkpoint beside the log", Trouble::CheckpointMissing, |bench| {
+            fs::remove_file(bench.dir().join("checkpoint")).unwrap();
+        }),
+        ("no checkpoint beside the keys", Trouble::CheckpointMissing, |bench| {
+            fs::remove_file(bench.keys_dir().join("checkpoint")).unwrap();
+        }),
+        ("a checkpoint that is none", Trouble::CheckpointMissing, |bench| {
+            fs::write(bench.dir().join("checkpoint"), "x").unwrap();
+        }),
+        ("no stable key", Trouble::KeyMissing, |bench| {
+            fs::remove_file(bench.keys_dir().join("stable.key")).unwrap();
+        }),
+        ("no day key", Trouble::KeyMissing, |bench| remove_key(bench, "day-")),
+        ("no key of the month", Trouble::KeyMissing, |bench| remove_key(bench, "period-")),
+        ("keys under another key-encryption key", Trouble::KeyDoesNotOpen, |bench| {
+            let other = Bench::in_memory();
+            other.open();
+            let from = other.keys_dir().join("stable.key");
+            fs::copy(from, bench.keys_dir().join("stable.key")).unwrap();
+        }),
+        ("the directory in the way", Trouble::NotWritable, |bench| {
+            fs::remove_dir_all(bench.dir()).unwrap();
+            fs::write(bench.dir(), "").unwrap();
+        }),
+    ];
+    for (what, trouble, harm) in table {
+        let bench = Bench::in_memory();
+        for _ in 0..2 {
+            let (ledger, _) = bench.open();
+            ledger.append(vec![entry(1)]).await.unwrap();
+            ledger.close().await.unwrap();
+        }
+        harm(&bench);
+        let before: Vec<_> = if bench.dir().is_dir() {
+            bench.segments().iter().map(|path| fs::read(path).unwrap()).collect()
+        } else {
+            Vec::new()
+        };
+        let error = Ledger::open(bench.options()).err().unwrap_or_else(|| panic!("{what}: opens"));
+        assert_eq!(error.trouble(), *trouble, "{what}: {error}");
+        if bench.dir().is_dir() {
+            let after: Vec<_> =
+                bench.segments().iter().map(|path| fs::read(path).unwrap()).collect();
+            assert!(before == after, "{what}: something was changed");
+        }
+    }
+}
+
+fn remove_key(bench: &Bench, prefix: &str) {
+    for file in fs::read_dir(bench.keys_dir()).unwrap() {
+        let file = file.unwrap();
+        if file.file_name().to_str().unwrap().starts_with(prefix) {
+            fs::remove_file(file.path()).unwrap();
+        }
+    }
+}
+
 /// Runs a test of this file in a mount namespace of its own; false where that is not allowed.
 fn in_namespace(test: &str, bench: &Bench) -> bool {
     let allowed = Command::new("unshare").args(["--mount", "true"]).status();
