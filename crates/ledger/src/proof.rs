@@ -110,28 +110,31 @@ pub fn consistency(dir: &Path, old: &str) -> Result<Consistency, ProofError> {
     Ok(Consistency { old, path, checkpoint: text })
 }
 
-/// The consistency proof from the tree of `old` leaves to the tree of `new` leaves (RFC 6962 §2.1.2);
-/// empty if either is the other or `old` is 0.
+/// The consistency proof from the tree of `old` leaves to the one that `head` names (RFC 6962 §2.1.2);
+/// empty if they are the same or `old` is 0.
 ///
 /// # Errors
 /// [`ProofError::NotOlder`] if `old` is larger; [`ProofError::Damaged`] if there are fewer leaves.
-pub fn path(dir: &Path, old: u64, new: u64) -> Result<Vec<Hash>, ProofError> {
-    if old == 0 || old == new {
+pub fn path(dir: &Path, old: u64, head: &Checkpoint) -> Result<Vec<Hash>, ProofError> {
+    if old == 0 || old == head.size {
         return Ok(Vec::new());
     }
-    let mut proof = ProofBuilder::consistency(old, new).ok_or(ProofError::NotOlder)?;
-    leaves(dir, new, &mut |index, _, hash| {
+    let mut proof = ProofBuilder::consistency(old, head.size).ok_or(ProofError::NotOlder)?;
+    leaves(dir, head.size, &mut |index, _, hash| {
         proof.leaf(index, hash);
         true
     })?;
     proof.finish().ok_or(ProofError::Damaged)
 }
 
-/// The root of the tree of the first `size` leaves, from the records themselves.
+/// The root that the first `size` leaves of the log of `head` have.
 ///
 /// # Errors
-/// [`ProofError::Damaged`] if there are fewer leaves.
-pub fn root(dir: &Path, size: u64) -> Result<Hash, ProofError> {
+/// [`ProofError::NotOlder`] if `size` is larger; [`ProofError::Damaged`] if there are fewer leaves.
+pub fn root(dir: &Path, size: u64, head: &Checkpoint) -> Result<Hash, ProofError> {
+    if size > head.size {
+        return Err(ProofError::NotOlder);
+    }
     let mut tree = Frontier::new();
     leaves(dir, size, &mut |_, _, hash| {
         tree.push(hash);

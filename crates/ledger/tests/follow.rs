@@ -112,6 +112,15 @@ async fn a_cosigned_checkpoint_turns_unproven_into_pass_and_what_is_asked_for_mu
         assert_eq!(report.verdict, Verdict::Unproven);
         assert!(kinds(&report).contains(&GapKind::CheckpointUncosigned));
     }
+    // A witness that keeps only the signatures it knows: its word stands in for the day's key, and
+    // only when it is asked for.
+    let bare: String = cosigned
+        .lines()
+        .filter(|line| !line.contains("/day/"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert_eq!(judged(&bare, &[&one], 1).verdict, Verdict::Pass);
+    let report = bench.verify(std::slice::from_ref(&bare));
+    assert!(kinds(&report).contains(&GapKind::CheckpointDayKey));
     // One key under two names is one witness.
     let mut options = VerifyOptions::new(bench.key());
     let renamed = VerifierKey::cosigner("witness.test/again", one.key.key()).unwrap();
