@@ -80,7 +80,7 @@ if [ "$(cat "$venv/.stamp" 2>/dev/null)" != "$pip_stamp" ]; then
     echo "install.sh: pip install"
     rm -rf "$venv"
     python3 -m venv "$venv" || fail "python3 -m venv failed"
-    # aics-tlog asks for Python 3.12 and runs on 3.11.
+    # aics-tlog and aics-witness ask for Python 3.12 and run on Debian's 3.11.
     "$venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary :all: \
         --ignore-requires-python -r requirements.txt ||
         fail "pip install failed"

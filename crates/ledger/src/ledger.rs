@@ -25,6 +25,7 @@ use crate::recover::{Found, OpenError, SetAside, io_error, recover};
 use crate::segment::LiveSegment;
 use crate::stop::take_ballast;
 use crate::tile;
+use crate::witness;
 use crate::writer::{Append, Message, Shared, Writer};
 
 /// What a ledger needs to open.
@@ -414,6 +415,11 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
         Found::Log { state, set_aside } => (state, set_aside, false),
         Found::Fresh => (genesis(options.stream), None, true),
     };
+    let said = witness::refused(&dir, state.tree.size()).map_err(io_error(&dir))?;
+    if let Some((what, reason)) = said {
+        let fork = matches!(what, witness::Refused::Fork(_));
+        return Err(OpenError::Witness { path: witness::refused_path(&dir), reason, fork });
+    }
     let (day, day_number) = if fresh {
         store.erase_days_except(None)?;
         (store.create_day(day_of(now), &*options.random)?, day_of(now))

@@ -280,33 +280,30 @@ pub fn consistency(dir: &Path, old: &str) -> Result<Consistency, ProofError> {
     Prover::open(dir)?.consistency(old)
 }
 
-/// The consistency proof from the tree of `old` leaves to the tree of `new` leaves (RFC 6962 §2.1.2);
-/// empty if either is the other or `old` is 0.
+/// The consistency proof from the tree of `old` leaves to the one that `head` names (RFC 6962 §2.1.2);
+/// empty if they are the same or `old` is 0.
 ///
 /// # Errors
-/// [`ProofError::NotOlder`] if `old` is larger or `new` is not signed for yet.
-pub fn path(dir: &Path, old: u64, new: u64) -> Result<Vec<Hash>, ProofError> {
-    if old == 0 || old == new {
+/// [`ProofError::NotOlder`] if `old` is larger; [`ProofError::Damaged`] if there are fewer leaves.
+pub fn path(dir: &Path, old: u64, head: &Checkpoint) -> Result<Vec<Hash>, ProofError> {
+    if old == 0 || old == head.size {
         return Ok(Vec::new());
     }
-    let mut prover = Prover::open(dir)?;
-    let ranges = consistency_ranges(old, new).filter(|_| new <= prover.size());
-    prover.ranges(&ranges.ok_or(ProofError::NotOlder)?)
+    let ranges = consistency_ranges(old, head.size).ok_or(ProofError::NotOlder)?;
+    let mut tree = SignedTree::open(dir, head.size, &head.root)?;
+    ranges.iter().map(|(low, high)| tree.range(*low, *high)).collect()
 }
 
-/// The root of the tree of the first `size` leaves.
+/// The root that the first `size` leaves of the log of `head` have.
 ///
 /// # Errors
-/// [`ProofError::NotOlder`] if so many are not signed for yet.
-pub fn root(dir: &Path, size: u64) -> Result<Hash, ProofError> {
-    if size == 0 {
-        return Ok(Frontier::new().root());
+/// [`ProofError::NotOlder`] if `size` is larger; [`ProofError::Damaged`] if there are fewer leaves.
+pub fn root(dir: &Path, size: u64, head: &Checkpoint) -> Result<Hash, ProofError> {
+    match size {
+        0 => Ok(Frontier::new().root()),
+        size if size > head.size => Err(ProofError::NotOlder),
+        size => SignedTree::open(dir, head.size, &head.root)?.range(0, size),
     }
-    let mut prover = Prover::open(dir)?;
-    if size > prover.size() {
-        return Err(ProofError::NotOlder);
-    }
-    prover.tree.range(0, size)
 }
 
 /// Hashes in JSON are as in checkpoints: base64 with padding.

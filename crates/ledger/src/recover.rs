@@ -86,6 +86,16 @@ pub enum OpenError {
         /// `missing`, `malformed`, `not signed by this ledger's stable key`.
         what: &'static str,
     },
+    /// A witness said so in an earlier life, and it is not mended.
+    #[error("{reason}. {path} says so; remove it only when that is mended", path = path.display())]
+    Witness {
+        /// The file that says so.
+        path: PathBuf,
+        /// What the witness said.
+        reason: String,
+        /// Whether it holds another history, or more of this one.
+        fork: bool,
+    },
     /// The first records could not be written.
     #[error("ledger {path} cannot be written: {reason}", path = path.display())]
     Failed {
@@ -107,8 +117,8 @@ impl OpenError {
             Self::Origin(_) | Self::DayKeyForeign(_) => Trouble::ForeignKey,
             Self::Corrupt { .. } => Trouble::Corrupt,
             Self::NewerFormat(_) => Trouble::NewerFormat,
-            Self::Rollback { .. } => Trouble::Rollback,
-            Self::Fork { .. } => Trouble::Fork,
+            Self::Rollback { .. } | Self::Witness { fork: false, .. } => Trouble::Rollback,
+            Self::Fork { .. } | Self::Witness { fork: true, .. } => Trouble::Fork,
             Self::Checkpoint { .. } => Trouble::CheckpointMissing,
         }
     }

@@ -112,6 +112,15 @@ async fn a_cosigned_checkpoint_turns_unproven_into_pass_and_what_is_asked_for_mu
         assert_eq!(report.verdict, Verdict::Unproven);
         assert!(kinds(&report).contains(&GapKind::CheckpointUncosigned));
     }
+    // A witness that keeps only the signatures it knows: its word stands in for the day's key, and
+    // only when it is asked for.
+    let bare: String = cosigned
+        .lines()
+        .filter(|line| !line.contains("/day/"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert_eq!(judged(&bare, &[&one], 1).verdict, Verdict::Pass);
+    let report = bench.verify(std::slice::from_ref(&bare));
+    assert!(kinds(&report).contains(&GapKind::CheckpointDayKey));
     // One key under two names is one witness.
     let mut options = VerifyOptions::new(bench.key());
     let renamed = VerifierKey::cosigner("witness.test/again", one.key.key()).unwrap();
@@ -275,8 +284,24 @@ async fn a_ledger_of_which_a_witness_holds_more_signs_nothing_more() {
     assert_eq!(rolled_back.checkpoint().await, Err(LedgerFault::Failed));
     assert!(rolled_back.close().await.is_err());
     assert_eq!(rolled_back.latest_checkpoint(), signed);
-    let on_disk = std::fs::read_to_string(image.path().join("ledger/checkpoint")).unwrap();
-    assert_eq!(on_disk, signed);
+    let on_disk = || std::fs::read_to_string(image.path().join("ledger/checkpoint")).unwrap();
+    assert_eq!(on_disk(), signed);
+    // Nor after another start.
+    drop(follower);
+    let mut options = bench.options();
+    (options.dir, options.keys_dir) = (image.path().join("ledger"), image.path().join("keys"));
+    let error = Ledger::open(options.clone()).err().unwrap();
+    assert_eq!(error.trouble(), Trouble::Rollback, "{error}");
+    assert!(error.to_string().contains("Put the missing part back"), "{error}");
+    assert_eq!(on_disk(), signed);
+    // The missing part is put back: it is heard again.
+    ledger.close().await.unwrap();
+    for part in ["ledger", "keys"] {
+        for file in std::fs::read_dir(bench.root.path().join(part)).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), image.path().join(part).join(file.file_name())).unwrap();
+        }
+    }
+    Ledger::open(options).unwrap().0.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -303,6 +328,10 @@ async fn a_ledger_of_which_a_witness_holds_another_history_signs_nothing_more() 
     );
     other.turn().await;
     assert!(forked.failure().unwrap().contains("another history"));
+    drop((forked.close().await, other));
+    let mut options = bench.options();
+    (options.dir, options.keys_dir) = (copy.path().join("ledger"), copy.path().join("keys"));
+    assert_eq!(Ledger::open(options).err().unwrap().trouble(), Trouble::Fork);
     assert!(ledger.failure().is_none());
     // The honest one goes on.
     grow(&ledger, 1).await;

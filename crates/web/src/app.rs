@@ -103,7 +103,8 @@ impl Web {
     pub async fn is_ready(&self) -> bool {
         // Any read will do; no client has this name.
         let Ok(nobody) = ClientId::parse("readiness") else { return false };
-        self.store.client(&nobody).await.is_ok() && self.ledger.failure().is_none()
+        let takes_records = self.ledger.failure().is_none() && self.ledger.suspended().is_none();
+        takes_records && self.store.client(&nobody).await.is_ok()
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {

@@ -84,7 +84,7 @@ pub async fn ask(
     let checkpoint = Checkpoint::parse(parsed.text()).map_err(|_| AskError::Nothing)?;
     let mut old = known.min(checkpoint.size);
     for _ in 0..2 {
-        let path = blocking(dir, move |dir| proof::path(dir, old, checkpoint.size)).await?;
+        let path = blocking(dir, &checkpoint, move |dir, head| proof::path(dir, old, head)).await?;
         let carried = carrier.carry(Request::body(old, &path, note)).await;
         let (status, body) = carried.map_err(AskError::Unreachable)?;
         match status {
@@ -111,7 +111,8 @@ pub async fn ask(
             }
             422 if old > 0 => {
                 // It is our history against the witness's only if our own proof is good.
-                let own = blocking(dir, move |dir| proof::root(dir, old)).await?;
+                let own = blocking(dir, &checkpoint, move |dir, head| proof::root(dir, old, head))
+                    .await?;
                 let (old, new) = ((old, &own), (checkpoint.size, &checkpoint.root));
                 if !verify_consistency(old, new, &path) {
                     return Err(ProofError::Damaged.into());
@@ -138,9 +139,10 @@ fn cosignature(text: &str, key: &VerifierKey, body: &[u8]) -> Result<Found, AskE
 /// Runs what reads the log where it holds nobody up.
 async fn blocking<T: Send + 'static>(
     dir: &Path,
-    work: impl FnOnce(&Path) -> Result<T, ProofError> + Send + 'static,
+    head: &Checkpoint,
+    work: impl FnOnce(&Path, &Checkpoint) -> Result<T, ProofError> + Send + 'static,
 ) -> Result<T, AskError> {
-    let dir: PathBuf = dir.to_owned();
-    let done = tokio::task::spawn_blocking(move || work(&dir)).await;
+    let (dir, head): (PathBuf, Checkpoint) = (dir.to_owned(), head.clone());
+    let done = tokio::task::spawn_blocking(move || work(&dir, &head)).await;
     done.map_err(|_| AskError::Nothing)?.map_err(AskError::from)
 }

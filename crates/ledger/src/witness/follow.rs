@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::client::{AskError, Carrier, Found, ask};
 use super::kept::{cosigners, keep, kept};
 use super::lag::{Lag, Turn};
+use super::refused::{Refused, refuse};
 use crate::body::Body;
 use crate::ledger::Ledger;
 use crate::note::{Checkpoint, Note, VerifierKey};
@@ -190,19 +191,21 @@ impl Follower {
                     peer.known = held;
                     return None;
                 }
-                self.ledger.halt(&format!(
+                let reason = format!(
                     "witness {name} cosigned {held} leaves of this ledger, and only {whole} are \
-                     here: it was cut or rolled back. Nothing more is signed. Restore the missing \
-                     part or, if it is lost, restore from a backup"
-                ));
+                     here: it was cut or rolled back. Nothing more is signed. Put the missing part \
+                     back or, if it is lost, restore from a backup"
+                );
+                self.halt(Refused::Ahead(held), &reason);
                 None
             }
             Ok(Found::Fork(size)) => {
-                self.ledger.halt(&format!(
+                let reason = format!(
                     "witness {name} cosigned another history of this ledger at {size} leaves: it \
                      was changed, or a copy of it is running elsewhere. Nothing more is signed. \
                      Find the other history before anything else"
-                ));
+                );
+                self.halt(Refused::Fork(size), &reason);
                 None
             }
             Err(error) => {
@@ -213,6 +216,13 @@ impl Follower {
                 peer.until = Some(Instant::now() + peer.pause);
                 None
             }
+        }
+    }
+
+    fn halt(&self, what: Refused, reason: &str) {
+        self.ledger.halt(reason);
+        if let Err(error) = refuse(&self.dir, what, reason) {
+            tracing::error!(%error, "what the witness said could not be kept");
         }
     }
 

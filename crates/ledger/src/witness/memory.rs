@@ -120,13 +120,13 @@ pub(super) fn create(
     name: &str,
     random: &dyn Random,
 ) -> Result<VerifierKey, WitnessError> {
+    let (signer, seed) = SigningKey::generate(random)?;
+    let key = VerifierKey::cosigner(name, signer.public())?;
     key_file::create_dir(dir)?;
     let lock = take(dir)?;
     if dir.join(KEY).exists() {
         return Err(WitnessError::Exists(dir.to_owned()));
     }
-    let (signer, seed) = SigningKey::generate(random)?;
-    let key = VerifierKey::cosigner(name, signer.public())?;
     let mut memory = Memory {
         dir: dir.to_owned(),
         witness: key.to_string(),

@@ -9,6 +9,7 @@ mod judge;
 mod kept;
 mod lag;
 mod memory;
+mod refused;
 #[cfg(feature = "remote")]
 mod remote;
 mod request;
@@ -21,6 +22,7 @@ pub(crate) use kept::uncosigned;
 pub use kept::{cosigners, keep, kept};
 pub use lag::{Lag, Turn};
 pub use memory::WitnessError;
+pub(crate) use refused::{Refused, refused, refused_path};
 #[cfg(feature = "remote")]
 pub use remote::HttpCarrier;
 pub use request::{MAX_PROOF, MAX_REQUEST, Malformed, Request};

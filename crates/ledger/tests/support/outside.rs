@@ -49,7 +49,7 @@ pub fn checkpoint(note: &str) -> Checkpoint {
 
 /// A body that asks for a cosignature under `note`, with an honest proof.
 pub fn body(dir: &Path, old: u64, note: &str) -> Vec<u8> {
-    let path = proof::path(dir, old, checkpoint(note).size).unwrap();
+    let path = proof::path(dir, old, &checkpoint(note)).unwrap();
     Request::body(old, &path, note).into_bytes()
 }
 

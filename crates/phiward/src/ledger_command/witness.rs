@@ -55,7 +55,10 @@ const CONNECTIONS: u32 = 256;
 
 impl From<WitnessError> for Failure {
     fn from(error: WitnessError) -> Self {
-        Self::trouble(error.trouble(), error.to_string())
+        match error {
+            WitnessError::Exists(_) => Self::usage(error.to_string()),
+            _ => Self::trouble(error.trouble(), error.to_string()),
+        }
     }
 }
 
