@@ -41,6 +41,8 @@ pub struct LedgerOptions {
     pub random: Arc<dyn Random>,
     /// How the live segment is written.
     pub disk: Arc<dyn Disk>,
+    /// Whether blind tokens stand in the leaves; if not, only whoever opens a record can find it.
+    pub tokens_in_leaves: bool,
     /// A segment is preallocated to this many bytes and ends when they are full.
     pub segment_bytes: u64,
     /// A segment that is not empty ends at this age.
@@ -70,6 +72,7 @@ impl LedgerOptions {
             clock,
             random,
             disk: Arc::new(SystemDisk),
+            tokens_in_leaves: true,
             segment_bytes: 64 << 20,
             segment_age: Duration::from_secs(15 * 60),
             heartbeat: Duration::from_secs(60),
