@@ -20,8 +20,10 @@ use support::{Bench, entry};
 
 const MONTHS: std::ops::RangeInclusive<u32> = 202_611..=202_611;
 
+type Tokens = Vec<[u8; 16]>;
+
 /// Numbers and tokens of every record, and the last batch.
-fn all(reader: &mut Reader) -> (Vec<(u64, Vec<[u8; 16]>)>, Spot) {
+fn all(reader: &mut Reader) -> (Vec<(u64, Tokens)>, Spot) {
     let mut tags = reader.tags(None).unwrap().unwrap();
     let (mut seen, mut last) = (Vec::new(), None);
     while let Some(spot) =
@@ -108,8 +110,9 @@ async fn reading_goes_on_after_a_batch_and_notices_another_log() {
 
     let wrong_hash = Spot { hash: [0; 32], ..spot };
     let wrong_place = Spot { offset: spot.offset + 1, ..spot };
+    let wrong_end = Spot { next_seq: 1, ..spot };
     let gone = Spot { segment: 9, ..spot };
-    for spot in [wrong_hash, wrong_place, gone] {
+    for spot in [wrong_hash, wrong_place, wrong_end, gone] {
         assert!(reader.tags(Some(&spot)).unwrap().is_none(), "{spot:?}");
     }
     let other = Bench::new();

@@ -65,6 +65,7 @@ impl System {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let tls = Tls::load(tls_files(&config)).map_err(|error| usage(&error))?;
+        ledger_tasks::check_streams(&config)?;
         let keyring = Keyring::open(&config)?;
         let store = Store::open(&config.database, keyring.store_key()?, Arc::clone(&random))
             .await
@@ -223,7 +224,7 @@ pub(crate) fn ledger_origin(config: &Config) -> String {
 
 /// Opens the ledger for writing; one process at a time can.
 pub(crate) fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<Ledger, OpenError> {
-    let options = LedgerOptions::new(
+    let mut options = LedgerOptions::new(
         &config.ledger.dir,
         config.ledger_keys(),
         ledger_origin(config),
@@ -231,6 +232,7 @@ pub(crate) fn open_ledger(config: &Config, custody: Arc<dyn Custody>) -> Result<
         Arc::new(SystemClock),
         Arc::new(SystemRandom),
     );
+    options.tokens_in_leaves = config.ledger.tokens_in_leaves;
     let (ledger, opened) = Ledger::open(options)?;
     if opened.recovered.is_some() {
         tracing::warn!("the ledger had a torn tail; it was set aside and recorded");

@@ -115,7 +115,6 @@ fn a_planned_command_says_so_and_exits_2() {
         &["backup", "x"],
         &["restore", "x"],
         &["client", "apply", "-f", "x"],
-        &["ledger", "search", "--patient", "x"],
         &["ledger", "report", "refused"],
         &["ledger", "export"],
         &["ledger", "repair"],

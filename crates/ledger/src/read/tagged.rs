@@ -110,7 +110,11 @@ impl Reader {
                     return Ok(None);
                 }
                 match place.step()? {
-                    Step::Batch(batch) if batch.hash == spot.hash => Some(place),
+                    Step::Batch(batch)
+                        if batch.hash == spot.hash && next_seq(&batch) == spot.next_seq =>
+                    {
+                        Some(place)
+                    }
                     _ => return Ok(None),
                 }
             }
@@ -209,7 +213,7 @@ impl Tags<'_> {
                         segment,
                         offset,
                         first_seq: header.first_seq,
-                        next_seq: header.first_seq.saturating_add(u64::from(header.count)),
+                        next_seq: next_seq(&batch),
                         period: header.period,
                         hash: batch.hash,
                     }));
@@ -223,6 +227,10 @@ impl Tags<'_> {
             }
         }
     }
+}
+
+fn next_seq(batch: &Batch<'_>) -> u64 {
+    batch.header.first_seq.saturating_add(u64::from(batch.header.count))
 }
 
 /// `None` if the bytes are no leaves, or a record that must be opened does not open.

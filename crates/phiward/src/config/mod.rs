@@ -12,7 +12,7 @@ use toml::Spanned;
 
 pub(crate) use file::schema;
 use file::{Empty, File, TextOrEnv};
-pub(crate) use ledger::LedgerConfig;
+pub(crate) use ledger::{LedgerConfig, StreamConfig};
 pub(crate) use template::Template;
 
 /// A configuration that cannot be used; prints as one line.

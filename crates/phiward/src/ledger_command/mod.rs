@@ -3,6 +3,7 @@
 
 pub(crate) mod export;
 pub(crate) mod hold;
+mod period;
 mod prove;
 pub(crate) mod repair;
 pub(crate) mod report;
@@ -21,6 +22,7 @@ use crate::cli::{LedgerArg, LedgerCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 
+pub(crate) use show::rfc3339;
 pub(crate) use verify::print_report;
 
 /// Runs one of the commands.

@@ -8,6 +8,8 @@ mod stream;
 mod witness;
 mod worm;
 
+pub(crate) use stream::check as check_streams;
+
 use std::sync::Arc;
 
 use keys::custody::Custody;
