@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("phiward-fhir", &["phiward-domain"]),
     ("phiward-ledger", &["phiward-domain", "phiward-keys", "phiward-outbound"]),
     ("phiward-store", &["phiward-domain", "phiward-keys"]),
+    ("phiward-report", &["phiward-domain", "phiward-keys", "phiward-ledger"]),
     (
         "phiward-identity",
         &["phiward-domain", "phiward-keys", "phiward-store", "phiward-ledger", "phiward-outbound"],
@@ -80,6 +81,7 @@ const EVERYTHING: &[&str] = &[
     "phiward-identity",
     "phiward-authority",
     "phiward-gateway",
+    "phiward-report",
     "phiward-web",
     "phiward-sample-fhir",
 ];
@@ -94,6 +96,8 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("argon2", &["phiward-identity"], "passwords are judged in `identity`"),
     ("sqlx", &["phiward-store"], "all SQL is in `store`"),
     ("minicbor", &["phiward-ledger"], "only the record is CBOR"),
+    ("krilla", &["phiward-report"], "reports become PDF in `report`"),
+    ("skrifa", &["phiward-report"], "reports become PDF in `report`"),
     (
         "rustls",
         &["phiward-web", "phiward-outbound", "phiward"],

@@ -138,7 +138,13 @@ impl Authority {
         caller: &Caller,
     ) -> Result<(), Fault> {
         if self.parts.store.withdraw_grant(grant, self.parts.clock.now()).await? {
+            let ended = self.parts.store.grant(grant).await?;
             let body = Body {
+                client: ended.as_ref().map(|ended| ended.client.clone()),
+                subject: ended.as_ref().map(|ended| ended.person.to_string()),
+                session: ended.as_ref().and_then(|ended| ended.session.clone()),
+                patient: ended.as_ref().and_then(|ended| ended.context.patient.clone()),
+                scopes: ended.map(|ended| ended.scopes),
                 grant: Some(grant.clone()),
                 detail: Some(reason.event().to_owned()),
                 ..caller.body()

@@ -36,10 +36,15 @@ impl Authority {
             None => self.introspect_refresh(&client, &token).await?,
         };
         let active = found.is_some();
+        let body = match self.introspected(&client, &token) {
+            Some(claims) => about(&claims, caller.body()),
+            None => caller.body(),
+        };
         let body = Body {
             client: Some(client.id().clone()),
+            authentication: Some(client.client().draft.authentication.method().to_owned()),
             detail: Some(if active { "active" } else { "inactive" }.to_owned()),
-            ..caller.body()
+            ..body
         };
         let entry = Entry { kind: Kind::TokenIntrospected, outcome: Outcome::Success, body };
         self.parts.ledger.append(vec![entry]).await?;
@@ -94,6 +99,22 @@ impl Authority {
         Ok(match standing.verdict {
             Verdict::Good => Ok(claims),
             _ => Err(Reject::TokenRevoked),
+        })
+    }
+
+    /// The claims of a token of the client's own, alive or not, for the record.
+    fn introspected(
+        &self,
+        client: &AuthenticatedClient,
+        token: &Secret<String>,
+    ) -> Option<AccessTokenClaims> {
+        let issuer = &self.settings.issuer;
+        let now = self.parts.clock.now();
+        [&self.settings.fhir_base, issuer].into_iter().find_map(|audience| {
+            let expected = access_token::Expected { issuer, audience };
+            access_token::verify(&self.parts.key_ring, token.expose(), &expected, now)
+                .ok()
+                .filter(|claims| claims.client_id == *client.id())
         })
     }
 
@@ -169,5 +190,18 @@ impl Authority {
                 "exp": known.idle_expires.min(known.expires).secs(),
             })
         }))
+    }
+}
+
+/// What is recorded of an access token: whose, whose for, and which, never the token.
+pub(crate) fn about(claims: &AccessTokenClaims, from: Body) -> Body {
+    Body {
+        client: Some(claims.client_id.clone()),
+        subject: Some(claims.sub.as_str().to_owned()),
+        grant: claims.grant.clone(),
+        jti_hash: Some(keys::sha256(claims.jti.as_str().as_bytes())),
+        patient: claims.patient.clone(),
+        scopes: Some(claims.scope.clone()),
+        ..from
     }
 }

@@ -3,8 +3,9 @@
 //! one short token; throttled as the sign-in page is.
 
 use domain::scope::{Context, Permissions, RequestedScopes, Scope, ScopeSet};
-use domain::{Grant, GrantId, GrantType, LaunchContext, Person, Reject, Secret};
+use domain::{Grant, GrantId, GrantType, Kind, LaunchContext, Person, Reject, Secret};
 use identity::{Attempt, Caller, Checked, Fault, Refusal};
+use ledger::Body;
 
 use crate::Authority;
 use crate::client_authentication::AuthenticatedClient;
@@ -27,11 +28,18 @@ impl Authority {
         let attempt = Attempt { username, password };
         let person = match self.parts.identity.check(attempt, caller.address).await? {
             Checked::Person(person) => person,
-            other => {
-                let reject = match other {
-                    Checked::Throttled | Checked::Saturated => Reject::PasswordThrottled,
-                    _ => Reject::PasswordRefused,
+            Checked::Wrong(whose) => {
+                let body = Body {
+                    client: Some(client.id().clone()),
+                    subject: whose.map(|person| person.to_string()),
+                    authentication: Some("pwd".to_owned()),
+                    ..caller.body()
                 };
+                let reject = Reject::PasswordRefused;
+                return Err(self.refuse_with(Kind::TokenRefused, reject, body).await);
+            }
+            Checked::Throttled | Checked::Saturated => {
+                let reject = Reject::PasswordThrottled;
                 return Err(self.refused(client, None, reject, caller).await);
             }
         };

@@ -224,6 +224,10 @@ fn check(draft: &ClientDraft) -> Result<(), &'static str> {
             long(&draft.name) || long(&draft.legal_name) || long(&draft.purpose),
             "name, legal name and purpose have 1 to 200 characters and no control characters",
         ),
+        (
+            !draft.address.is_empty() && long(&draft.address),
+            "an address has up to 200 characters and no control characters",
+        ),
         (draft.grants.is_empty(), "a client uses at least one grant"),
         (
             uses(GrantType::AuthorizationCode) == draft.redirect_uris.is_empty(),

@@ -8,6 +8,7 @@ use keys::opaque::{Opaque, OpaqueKind};
 use ledger::{Body, Entry};
 
 use crate::client_authentication::AuthenticatedClient;
+use crate::introspection::about;
 use crate::{Authority, Parameters, PresentedCredentials};
 
 impl Authority {
@@ -22,14 +23,19 @@ impl Authority {
         caller: &Caller,
     ) -> Result<(), Refusal> {
         let (client, token) = self.token_of(presented, form, caller).await?;
-        let grant = match Opaque::parse(OpaqueKind::Refresh, token.expose()) {
-            Some(refresh) => self.revoke_refresh(&client, &refresh).await?,
-            None => {
-                self.revoke_access(&client, token.expose()).await?;
-                None
+        let known = match Opaque::parse(OpaqueKind::Refresh, token.expose()) {
+            Some(refresh) => {
+                let grant = self.revoke_refresh(&client, &refresh).await?;
+                Body { grant, ..caller.body() }
             }
+            None => self.revoke_access(&client, token.expose(), caller).await?,
         };
-        let body = Body { client: Some(client.id().clone()), grant, ..caller.body() };
+        let method = client.client().draft.authentication.method();
+        let body = Body {
+            client: Some(client.id().clone()),
+            authentication: Some(method.to_owned()),
+            ..known
+        };
         let entry = Entry { kind: Kind::TokenRevoked, outcome: Outcome::Success, body };
         self.parts.ledger.append(vec![entry]).await?;
         Ok(())
@@ -49,7 +55,13 @@ impl Authority {
         Ok(Some(known.grant))
     }
 
-    async fn revoke_access(&self, client: &AuthenticatedClient, token: &str) -> Result<(), Fault> {
+    /// What is recorded of the token: nothing of one that is not the client's own.
+    async fn revoke_access(
+        &self,
+        client: &AuthenticatedClient,
+        token: &str,
+        caller: &Caller,
+    ) -> Result<Body, Fault> {
         let parts = &self.parts;
         let now = parts.clock.now();
         let issuer = &self.settings.issuer;
@@ -59,8 +71,9 @@ impl Authority {
                 && claims.client_id == *client.id()
             {
                 parts.store.revoke_token(&claims.jti, claims.exp).await?;
+                return Ok(about(&claims, caller.body()));
             }
         }
-        Ok(())
+        Ok(caller.body())
     }
 }

@@ -8,6 +8,7 @@ use ledger::{Body, Entry};
 use serde_json::{Value, json};
 
 use crate::Authority;
+use crate::introspection::about;
 
 impl Authority {
     /// The claims of the person behind an access token with `openid`, whatever its audience.
@@ -28,12 +29,8 @@ impl Authority {
             Ok(claims) => claims,
             Err(reject) => return Err(self.refuse(caller, kind, reject).await),
         };
-        let body = Body {
-            client: Some(claims.client_id.clone()),
-            subject: Some(claims.sub.as_str().to_owned()),
-            grant: claims.grant.clone(),
-            ..caller.body()
-        };
+        let body =
+            Body { interaction: Some("userinfo".to_owned()), ..about(&claims, caller.body()) };
         let person = match claims.sub.person() {
             Some(person) if claims.scope.has(PlainScope::OpenId) => {
                 self.parts.store.person(person).await?

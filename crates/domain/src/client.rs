@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClientId, RedirectUri, Timestamp, scope::ScopeSet};
+use crate::{Basis, ClientId, RedirectUri, Timestamp, scope::ScopeSet};
 
 /// `grant_type` values that this server knows (RFC 6749; RFC 8693 and others are not built).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -130,8 +130,14 @@ pub struct ClientDraft {
     pub name: String,
     /// The legal name of who receives the data, for the accounting of disclosures (45 CFR 164.528).
     pub legal_name: String,
+    /// Their postal address, for the same report (164.528(b)(2)(ii)); empty where it is not known.
+    #[serde(default)]
+    pub address: String,
     /// What the data is for, for the same report and the consent page.
     pub purpose: String,
+    /// The basis on which it receives data; without one, who acts decides.
+    #[serde(default)]
+    pub basis: Option<Basis>,
     /// How it authenticates.
     pub authentication: ClientAuthentication,
     /// Where codes may be sent; empty for clients without a person in front.

@@ -2,6 +2,7 @@
 //! one list of reasons to refuse. Nothing here does I/O, reads a clock or draws a random number;
 //! illegal states have no spelling.
 
+mod basis;
 mod client;
 mod clock;
 mod event;
@@ -15,6 +16,7 @@ mod resource_type;
 pub mod scope;
 mod secret;
 
+pub use basis::Basis;
 pub use client::{
     Client, ClientAuthentication, ClientDraft, GrantType, JwkSetText, PasswordException, Refresh,
     Wildcard,

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use domain::scope::Scope;
-use domain::{FhirId, Kind, Outcome, Phi, Reject, ResourceType};
+use domain::scope::{PlainScope, Scope};
+use domain::{Basis, FhirId, Kind, Outcome, PersonRole, Phi, Reject, ResourceType};
 use fhir::Interaction;
 use http::header;
 use keys::access_token::{AccessTokenClaims, Subject};
 use ledger::{Body, Entry};
+use store::gateway::Standing;
 
 use crate::GatewayRequest;
 use crate::decide::{Permit, Reach};
@@ -19,6 +20,9 @@ const SUBJECT_STRICT: &str = "subject-strict";
 /// What is known about a request so far.
 pub(crate) struct Story {
     body: Body,
+    basis: Basis,
+    /// Whom a receipt opens for; `None` where none is given.
+    holder: Option<String>,
 }
 
 /// What left, by patient; `None` for resources that are about nobody.
@@ -34,7 +38,29 @@ impl Story {
                 correlation: Some(request.correlation.clone()),
                 ..Body::default()
             },
+            basis: Basis::Other,
+            holder: None,
         }
+    }
+
+    /// In which sign-in and role, for which registered purpose, and on which basis.
+    pub(crate) fn stands(&mut self, standing: &Standing) {
+        let terms = standing.client.as_ref();
+        let role = standing.person.as_ref().map(|person| person.role);
+        self.body.session = standing.session.clone();
+        self.body.role = role.map(|role| role.as_str().to_owned());
+        self.body.purpose =
+            terms.map(|terms| terms.purpose.clone()).filter(|purpose| !purpose.is_empty());
+        self.basis = basis(terms.and_then(|terms| terms.basis), role);
+    }
+
+    /// The client wants receipts, and this is whom they open for.
+    pub(crate) fn receipts_for(&mut self, holder: String) {
+        self.holder = Some(holder);
+    }
+
+    pub(crate) fn holder(&self) -> Option<&str> {
+        self.holder.as_deref()
     }
 
     pub(crate) fn asked(&mut self, interaction: &Interaction) {
@@ -62,9 +88,11 @@ impl Story {
 
     /// The scopes that count, and whose record an answer without resources is about.
     pub(crate) fn permitted(&mut self, permit: &Permit) {
-        if !permit.scopes.is_empty() {
-            self.body.scopes = Some(permit.scopes.iter().cloned().map(Scope::Resource).collect());
-        }
+        self.body.scopes = Some(if permit.reach == Reach::Own {
+            [PlainScope::OpenId, PlainScope::FhirUser].map(Scope::Plain).into_iter().collect()
+        } else {
+            permit.scopes.iter().cloned().map(Scope::Resource).collect()
+        });
         self.body.policies = vec![SUBJECT_STRICT.to_owned()];
         self.body.patient = match &permit.reach {
             Reach::Patient(patient) => Some(patient.clone()),
@@ -118,10 +146,38 @@ impl Story {
                     status: Some(200),
                     bytes: u64::try_from(released.len()).ok(),
                     body_sha256: Some(hash),
+                    basis: Some(self.basis.as_str().to_owned()),
                     ..self.body.clone()
                 };
                 Entry::new(Kind::PhiRelease, body)
             })
             .collect()
+    }
+}
+
+/// On which basis data leaves: the registered one, or what follows from who acts. A patient's app
+/// acts for the patient (45 CFR 164.502(a)(1)(i)), a clinician treats; a client on its own behalf
+/// without a registered basis is none of the exceptions, so its disclosures are accounted for.
+fn basis(registered: Option<Basis>, role: Option<PersonRole>) -> Basis {
+    registered.unwrap_or(match role {
+        Some(PersonRole::Patient) => Basis::PatientRequest,
+        Some(PersonRole::Clinician) => Basis::Treatment,
+        Some(PersonRole::PrivacyOfficer | PersonRole::Administrator) | None => Basis::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_acts_decides_where_no_basis_is_registered() {
+        let role = |role| basis(None, Some(role));
+        assert_eq!(role(PersonRole::Patient), Basis::PatientRequest);
+        assert_eq!(role(PersonRole::Clinician), Basis::Treatment);
+        assert_eq!(basis(None, None), Basis::Other);
+        let registered = Some(Basis::Authorization);
+        assert_eq!(basis(registered, Some(PersonRole::Patient)), Basis::Authorization);
+        assert_eq!(basis(Some(Basis::Operations), None), Basis::Operations);
     }
 }

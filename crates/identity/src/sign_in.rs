@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use domain::{CorrelationId, Kind, Outcome, Person, Reject, Secret, Username};
+use domain::{CorrelationId, Kind, Outcome, Person, PersonId, Reject, Secret, Username};
 use keys::opaque::Opaque;
 use ledger::{Body, Entry, Recorded};
 
@@ -61,8 +61,9 @@ pub struct Attempt {
 pub enum Checked {
     /// It is this person.
     Person(Box<Person>),
-    /// The name or the password is not right, or the account is disabled.
-    Wrong,
+    /// The name or the password is not right, or the account is disabled. Whose account it is, if
+    /// there is one, is for the record alone.
+    Wrong(Option<PersonId>),
     /// Too many attempts.
     Throttled,
     /// Too many people at once.
@@ -88,14 +89,14 @@ impl Identity {
         let Ok(fits) = self.passwords.verify(attempt.password, phc).await else {
             return Ok(Checked::Saturated);
         };
-        match person.filter(|person| fits && person.disabled.is_none()) {
-            Some(person) => {
+        match person {
+            Some(person) if fits && person.disabled.is_none() => {
                 self.forgive(&counters, now).await?;
                 Ok(Checked::Person(Box::new(person)))
             }
-            None => {
+            person => {
                 self.count_failure(&counters, now).await?;
-                Ok(Checked::Wrong)
+                Ok(Checked::Wrong(person.map(|person| person.id)))
             }
         }
     }
@@ -122,7 +123,14 @@ impl Identity {
                 self.ledger.append(vec![entry]).await?;
                 return Ok((secret, signed_in));
             }
-            Checked::Wrong => Reject::SignInFailed,
+            Checked::Wrong(whose) => {
+                let body = Body {
+                    subject: whose.map(|person| person.to_string()),
+                    authentication: Some("pwd".to_owned()),
+                    ..caller.body()
+                };
+                return Err(self.refuse(Kind::SignIn, Reject::SignInFailed, body).await);
+            }
             Checked::Throttled => Reject::SignInThrottled,
             Checked::Saturated => Reject::SignInSaturated,
         };

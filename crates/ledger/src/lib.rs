@@ -4,6 +4,7 @@
 
 mod body;
 mod calendar;
+pub mod census;
 mod chain;
 mod entry;
 mod files;
@@ -14,8 +15,10 @@ mod ledger;
 pub mod note;
 pub mod proof;
 pub mod read;
+mod receipt;
 mod recover;
 mod segment;
+pub mod tile;
 pub mod tree;
 mod trouble;
 pub mod verify;
@@ -28,5 +31,6 @@ pub use files::{Disk, SystemDisk};
 pub use gap::{Gap, GapKind, Place, Weight};
 pub use key_store::KeyStoreError;
 pub use ledger::{Ledger, LedgerFault, LedgerOptions, Opened, Position, Recorded};
+pub use receipt::ReceiptFault;
 pub use recover::{OpenError, SetAside};
 pub use trouble::Trouble;

@@ -103,6 +103,21 @@ impl Reader {
         Self { dir: dir.to_owned(), store, periods: HashMap::new() }
     }
 
+    /// The directory that is read.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The blind token of a value in a month; `None` if the month's key was destroyed.
+    pub(crate) fn token(
+        &mut self,
+        period: u32,
+        field: Field,
+        value: &str,
+    ) -> Result<Option<[u8; TOKEN_LEN]>, ReadError> {
+        Ok(self.period(period)?.map(|key| key.token(field.code(), value)))
+    }
+
     /// How many records there are.
     ///
     /// # Errors

@@ -197,11 +197,13 @@ pub(crate) enum LedgerCommand {
         after_help = "Example: phiward ledger search --patient 123 --kind phi.release --prove"
     )]
     Search(ledger_command::search::SearchArgs),
-    /// Disclosures, activity, refusals, unused scopes (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Disclosures, activity, refusals, unused scopes, affected patients.
+    #[command(after_help = "Example: phiward ledger report disclosures --patient 123")]
     Report(ledger_command::report::ReportArgs),
-    /// Export as FHIR AuditEvent or JSON (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Export as FHIR AuditEvent, JSON, or a tiled transparency log for anybody's tools.
+    #[command(
+        after_help = "Example: phiward ledger export --format fhir --output audit.ndjson\n         phiward ledger export --format tlog --output ./log"
+    )]
     Export(ledger_command::export::ExportArgs),
     /// Repair from the WORM copy (not in this version).
     #[command(disable_help_flag = true)]
@@ -258,6 +260,10 @@ pub(crate) enum ClientCommand {
     Apply(Planned),
 }
 
+fn bases() -> clap::builder::PossibleValuesParser {
+    domain::Basis::ALL.iter().map(|basis| basis.as_str()).collect::<Vec<_>>().into()
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ClientAddArgs {
     #[command(flatten)]
@@ -270,9 +276,15 @@ pub(crate) struct ClientAddArgs {
     /// The legal name of who receives the data.
     #[arg(long)]
     pub(crate) legal_name: String,
+    /// Their postal address, for the accounting of disclosures (45 CFR 164.528).
+    #[arg(long, default_value = "")]
+    pub(crate) address: String,
     /// What the data is for.
     #[arg(long)]
     pub(crate) purpose: String,
+    /// The legal basis on which it receives data; without one, who acts decides.
+    #[arg(long, value_name = "BASIS", value_parser = bases())]
+    pub(crate) basis: Option<String>,
     /// Where codes may be sent; may repeat.
     #[arg(long, value_name = "URI")]
     pub(crate) redirect_uri: Vec<String>,

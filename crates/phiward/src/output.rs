@@ -39,6 +39,16 @@ pub(crate) fn table(heading: &[&str], rows: Vec<Vec<String>>) {
     }
 }
 
+/// The same as text, on a terminal no wider than it.
+pub(crate) fn wide_table(heading: &[&str], rows: &[Vec<String>], on_terminal: bool) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_header(heading).add_rows(rows);
+    if on_terminal && std::io::stdout().is_terminal() {
+        table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    }
+    table.lines().fold(String::new(), |text, row| text + row.trim_end() + "\n")
+}
+
 /// The style of something that is as it should be.
 pub(crate) const GOOD: Style =
     Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green))).bold();

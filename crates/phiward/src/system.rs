@@ -94,11 +94,13 @@ impl System {
             settings(&config),
         );
         let page_key = keyring.derive("page handles")?;
+        let receipt_key = keyring.derive("receipts")?;
         let gateway = Gateway::new(gateway::Parts {
             store: store.gateway(),
             ledger: ledger.clone(),
             keys: Arc::clone(&key_ring),
             page_key: SealKey::new(page_key.expose()).map_err(|error| usage(&error))?,
+            receipt_key: SealKey::new(receipt_key.expose()).map_err(|error| usage(&error))?,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             upstream: upstream(&config)?,

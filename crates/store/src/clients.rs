@@ -1,6 +1,6 @@
 //! Registered clients.
 
-use domain::{Client, ClientId, Timestamp};
+use domain::{Basis, Client, ClientId, Timestamp};
 use sqlx::any::AnyRow;
 
 use crate::fault::damaged;
@@ -18,17 +18,22 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreFault> {
         let id = draft.id.to_string();
+        let (purpose, basis) = (draft.purpose.clone(), draft.basis);
+        let receipts = i64::from(draft.receipts);
         let draft = serde_json::to_string(draft).map_err(damaged)?;
         self.writer
             .change(move |conn| {
                 Box::pin(async move {
                     let done = sqlx::query(
-                        "INSERT INTO clients (id, draft, created) VALUES ($1, $2, $3) \
-                         ON CONFLICT DO NOTHING",
+                        "INSERT INTO clients (id, draft, created, purpose, basis, receipts) \
+                         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
                     )
                     .bind(id)
                     .bind(draft)
                     .bind(now.millis())
+                    .bind(purpose)
+                    .bind(basis.map(Basis::as_str))
+                    .bind(receipts)
                     .execute(conn)
                     .await?;
                     Ok(done.rows_affected() == 1)

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use domain::{ClientId, FhirId, GrantId, PersonId, ResourceType, Timestamp, TokenId};
+use domain::{
+    Basis, ClientId, FhirId, GrantId, PersonId, PersonRole, ResourceType, SessionId, Timestamp,
+    TokenId,
+};
 use sqlx::AnyPool;
 
 use crate::StoreFault;
@@ -55,11 +58,28 @@ pub struct Standing {
     /// What the person may reach at this moment; `None` where no person was asked about, or there is
     /// no such person.
     pub person: Option<Reachable>,
+    /// What the client was registered for; `None` where there is no such client.
+    pub client: Option<Terms>,
+    /// The sign-in session that the grant stems from.
+    pub session: Option<SessionId>,
+    /// Whether the client's answers carry receipts.
+    pub receipts: bool,
+}
+
+/// What a client was registered for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// What the data is for.
+    pub purpose: String,
+    /// The basis on which it receives data, if one was registered.
+    pub basis: Option<Basis>,
 }
 
 /// Whose records a person may reach.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reachable {
+    /// In which role.
+    pub role: PersonRole,
     /// Their own record and those of the patients they act for; none for a role that reads none.
     pub patients: Vec<FhirId>,
     /// Their own FHIR resource.
@@ -75,7 +95,11 @@ const STANDING: &str = "SELECT CAST(CASE \
     WHEN EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $4) THEN 4 \
     ELSE 0 END AS BIGINT) AS verdict, \
     (SELECT role FROM people WHERE id = $2) AS role, \
-    (SELECT sealed FROM people WHERE id = $2) AS sealed";
+    (SELECT sealed FROM people WHERE id = $2) AS sealed, \
+    (SELECT purpose FROM clients WHERE id = $1) AS purpose, \
+    (SELECT basis FROM clients WHERE id = $1) AS basis, \
+    COALESCE((SELECT receipts FROM clients WHERE id = $1), 0) AS receipts, \
+    (SELECT session FROM grants WHERE id = $3 AND client = $1) AS session";
 
 impl GatewayStore {
     pub(crate) const fn new(readers: AnyPool, vault: Arc<Vault>) -> Self {
@@ -113,7 +137,13 @@ impl GatewayStore {
             }
             _ => None,
         };
-        Ok(Standing { verdict, person })
+        let basis = row.opt_text("basis")?;
+        let basis = basis.map(|text| Basis::parse(&text).ok_or(()).map_err(damaged)).transpose()?;
+        let client = row.opt_text("purpose")?.map(|purpose| Terms { purpose, basis });
+        let session = row.opt_text("session")?;
+        let session = session.map(|text| SessionId::parse(&text).map_err(damaged)).transpose()?;
+        let receipts = row.int("receipts")? != 0;
+        Ok(Standing { verdict, person, client, session, receipts })
     }
 }
 

@@ -188,7 +188,7 @@ pub(crate) fn reachable(
         Some((kind, id)) => Some((ResourceType::parse(&kind).map_err(damaged)?, id)),
         None => None,
     };
-    Ok(Reachable { patients, fhir_user })
+    Ok(Reachable { role, patients, fhir_user })
 }
 
 fn place(id: &str) -> Place<'_> {

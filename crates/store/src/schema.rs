@@ -1,5 +1,5 @@
-//! The schema, version by version, in one text for both databases: `{bytes}`, `{int}` and `{strict}`
-//! are the backend's words. A version that has been released never changes.
+//! The schema, version by version, in one text for both databases: `{bytes}`, `{int}` and the others
+//! in braces are the backend's words. A version that has been released never changes.
 
 use std::borrow::Cow;
 
@@ -15,10 +15,15 @@ pub(crate) struct Words {
     pub(crate) bytes: &'static str,
     pub(crate) int: &'static str,
     pub(crate) strict: &'static str,
+    /// The purpose that a client's draft names.
+    pub(crate) draft_purpose: &'static str,
 }
 
 /// What each version adds.
-const VERSIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("schema/1.sql"))];
+const VERSIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("schema/1.sql")),
+    (2, "purpose and basis of a client", include_str!("schema/2.sql")),
+];
 
 /// Brings a database to the newest version.
 pub(crate) async fn migrate(conn: &mut AnyConnection, words: &Words) -> Result<(), OpenError> {
@@ -27,7 +32,8 @@ pub(crate) async fn migrate(conn: &mut AnyConnection, words: &Words) -> Result<(
         let text = text
             .replace("{bytes}", words.bytes)
             .replace("{int}", words.int)
-            .replace("{strict}", words.strict);
+            .replace("{strict}", words.strict)
+            .replace("{draft_purpose}", words.draft_purpose);
         let sql = sqlx::AssertSqlSafe(text).into_sql_str();
         Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, sql, false)
     });

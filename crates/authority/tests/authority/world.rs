@@ -268,6 +268,8 @@ pub fn draft(
         name: "Lab Trends".into(),
         legal_name: "Lab Trends Ltd".into(),
         purpose: "To draw curves".into(),
+        basis: None,
+        address: String::new(),
         authentication,
         redirect_uris: uris
             .iter()

@@ -110,6 +110,7 @@ impl World {
             ledger: ledger.clone(),
             keys: ring(),
             page_key: SealKey::new(&[9; 32]).unwrap(),
+            receipt_key: SealKey::new(&[10; 32]).unwrap(),
             clock: clock.clone(),
             random,
             upstream: Upstream {
@@ -232,13 +233,15 @@ async fn populate(store: &Store, now: Timestamp) {
             name: client.into(),
             legal_name: client.into(),
             purpose: "test".into(),
+            basis: None,
+            address: String::new(),
             authentication: ClientAuthentication::None,
             redirect_uris: vec![],
             grants: vec![],
             scopes: ScopeSet::EMPTY,
             wildcard: Wildcard::Refuse,
             password_exception: None,
-            receipts: false,
+            receipts: client == "app",
         };
         assert!(store.insert_client(&draft, now).await.unwrap());
     }

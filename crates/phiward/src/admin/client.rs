@@ -23,7 +23,9 @@ pub(crate) fn run(command: ClientCommand) -> Result<(), Failure> {
                 id: args.id,
                 name: args.name,
                 legal_name: args.legal_name,
+                address: args.address,
                 purpose: args.purpose,
+                basis: args.basis,
                 redirect_uris: args.redirect_uri,
                 scope: args.scope,
                 secret: args.secret,
@@ -71,8 +73,16 @@ pub(crate) fn run(command: ClientCommand) -> Result<(), Failure> {
             if admin.json {
                 return output::json(&client);
             }
-            for key in ["client_id", "name", "legal_name", "purpose", "authentication", "wildcard"]
-            {
+            for key in [
+                "client_id",
+                "name",
+                "legal_name",
+                "address",
+                "purpose",
+                "basis",
+                "authentication",
+                "wildcard",
+            ] {
                 output::line(&format!("{key:<15} {}", text(&client, key)));
             }
             output::line(&format!("{:<15} {}", "grants", list(&client, "grant_types", ", ")));

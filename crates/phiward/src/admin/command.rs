@@ -2,8 +2,8 @@
 
 use authority::{Authority, NewClient, NewPerson, RegistrarError};
 use domain::{
-    Client, ClientAuthentication, ClientDraft, ClientId, FhirId, GrantType, Person, PersonRole,
-    Phi, RedirectUri, ResourceType, Secret, Username, Wildcard, scope::ScopeSet,
+    Basis, Client, ClientAuthentication, ClientDraft, ClientId, FhirId, GrantType, Person,
+    PersonRole, Phi, RedirectUri, ResourceType, Secret, Username, Wildcard, scope::ScopeSet,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -40,7 +40,11 @@ pub(crate) struct ClientAdd {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) legal_name: String,
+    #[serde(default)]
+    pub(crate) address: String,
     pub(crate) purpose: String,
+    #[serde(default)]
+    pub(crate) basis: Option<String>,
     pub(crate) redirect_uris: Vec<String>,
     pub(crate) scope: String,
     pub(crate) secret: bool,
@@ -158,7 +162,12 @@ async fn client_add(authority: &Authority, add: ClientAdd, actor: &str) -> Outco
         id: ClientId::parse(&add.id).map_err(|_| wrong("client id"))?,
         name: add.name,
         legal_name: add.legal_name,
+        address: add.address,
         purpose: add.purpose,
+        basis: add
+            .basis
+            .map(|basis| Basis::parse(&basis).ok_or_else(|| wrong("basis")))
+            .transpose()?,
         authentication,
         redirect_uris: redirect_uris.map_err(|error| error.to_string())?,
         grants,
@@ -185,7 +194,9 @@ fn client(client: &Client) -> Value {
         "client_id": draft.id.as_str(),
         "name": draft.name,
         "legal_name": draft.legal_name,
+        "address": draft.address,
         "purpose": draft.purpose,
+        "basis": draft.basis.map(Basis::as_str),
         "authentication": draft.authentication.method(),
         "redirect_uris": draft.redirect_uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(),
         "grant_types": draft.grants.iter().map(|g| g.as_str()).collect::<Vec<_>>(),

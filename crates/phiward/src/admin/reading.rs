@@ -136,7 +136,9 @@ impl Desk {
             Ok(Checked::Person(person)) if person.role == PersonRole::PrivacyOfficer => {
                 Ok(Officer { username: person.username.to_string(), sub: person.id.to_string() })
             }
-            Ok(Checked::Person(_) | Checked::Wrong) => Err(Refused::Person(Reject::SignInFailed)),
+            Ok(Checked::Person(_) | Checked::Wrong(_)) => {
+                Err(Refused::Person(Reject::SignInFailed))
+            }
             Ok(Checked::Throttled) => Err(Refused::Person(Reject::SignInThrottled)),
             Ok(Checked::Saturated) => Err(Refused::Person(Reject::SignInSaturated)),
             Err(Fault::Store) => Err(Refused::Fault("the database does not answer")),

@@ -5,8 +5,9 @@ use std::path::Path;
 use authority::{Authority, NewClient, NewPerson, RegisteredClient, RegistrarError};
 use domain::scope::{Context, Permissions, PlainScope, ResourceScope, Scope, ScopeSet, Spelling};
 use domain::{
-    ClientAuthentication, ClientDraft, ClientId, Clock, FhirId, GrantType, PasswordException,
-    PersonRole, Phi, RedirectUri, ResourceType, Secret, Timestamp, Username, Wildcard,
+    Basis, ClientAuthentication, ClientDraft, ClientId, Clock, FhirId, GrantType,
+    PasswordException, PersonRole, Phi, RedirectUri, ResourceType, Secret, Timestamp, Username,
+    Wildcard,
 };
 use keys::opaque::{Opaque, OpaqueKind};
 use keys::signing::SigningKey;
@@ -147,7 +148,9 @@ fn draft(id: &str, name: &str, redirect_uri: Option<&str>) -> Result<ClientDraft
         id: ClientId::parse(id).map_err(|_| Failure::internal())?,
         name: name.to_owned(),
         legal_name: "Example Health Apps, Inc. (demo)".to_owned(),
+        address: "1 Example Plaza, Springfield, IL 62701, USA".to_owned(),
         purpose: "Showing you how your lab results develop over time".to_owned(),
+        basis: None,
         authentication: ClientAuthentication::None,
         redirect_uris: redirect_uris.map_err(|_| Failure::internal())?.into_iter().collect(),
         grants: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
@@ -189,7 +192,11 @@ fn backend(jwk_file: &Path) -> Result<ClientDraft, Failure> {
         grants: vec![GrantType::ClientCredentials],
         scopes: ScopeSet::parse("system/Observation.rs system/Patient.rs")
             .map_err(|_| Failure::internal())?,
-        purpose: "Nightly quality measures".to_owned(),
+        legal_name: "Example State Department of Health (demo)".to_owned(),
+        address: "20 Sample Street, Springfield, IL 62702, USA".to_owned(),
+        purpose: "Nightly quality measures for the state".to_owned(),
+        // None of the exceptions, so that the demo has something to account for.
+        basis: Some(Basis::PublicHealth),
         ..draft("demo-backend", "Quality Measures", None)?
     })
 }

@@ -2,6 +2,8 @@
 //! file for each command; what they share is here.
 
 pub(crate) mod export;
+mod export_records;
+mod export_tlog;
 pub(crate) mod hold;
 mod period;
 mod prove;

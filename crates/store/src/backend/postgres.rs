@@ -19,7 +19,12 @@ const CONNECTIONS: u32 = 16;
 /// Where Debian's server listens; used when the URL names no host.
 const SOCKETS: &str = "/var/run/postgresql";
 
-const WORDS: Words = Words { bytes: "BYTEA", int: "BIGINT", strict: "" };
+const WORDS: Words = Words {
+    bytes: "BYTEA",
+    int: "BIGINT",
+    strict: "",
+    draft_purpose: "CAST(draft AS jsonb) ->> 'purpose'",
+};
 
 /// `NO KEY` leaves foreign key checks of other changes alone.
 static LOCKS: Locks = Locks {

@@ -17,7 +17,12 @@ use crate::writer::Writer;
 /// Connections that read.
 const READERS: u32 = 4;
 
-const WORDS: Words = Words { bytes: "BLOB", int: "INTEGER", strict: " STRICT" };
+const WORDS: Words = Words {
+    bytes: "BLOB",
+    int: "INTEGER",
+    strict: " STRICT",
+    draft_purpose: "json_extract(draft, '$.purpose')",
+};
 
 const WRITER_SETTINGS: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; \

@@ -141,6 +141,7 @@ contract! {
         what_was_kept_is_there_after_closing
         a_wrong_key_is_named_and_changes_nothing
         a_newer_schema_is_named_and_left_alone
+        a_client_of_the_first_schema_keeps_its_purpose
         a_closed_store_fails_instead_of_waiting
         two_nodes_may_open_a_new_database_at_once
         a_sealed_value_moved_to_another_row_does_not_open;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::{FhirId, Phi};
+use store::gateway::StandingQuery;
 use store::{NewFlow, NewSession, OpenError};
 
 use crate::Db;
@@ -27,21 +28,47 @@ pub(crate) async fn a_wrong_key_is_named_and_changes_nothing(db: Db) {
 
 pub(crate) async fn a_newer_schema_is_named_and_left_alone(db: Db) {
     db.open().await.close().await;
-    let newer = "UPDATE _sqlx_migrations SET version = 900";
+    let newer = "UPDATE _sqlx_migrations SET version = 900 WHERE version = 2";
     assert_eq!(db.tamper(newer).await, 1);
     let opened = db.try_open(1).await;
     assert!(matches!(opened, Err(OpenError::NewerVersion { found: 900, .. })), "{opened:?}");
-    let back = "UPDATE _sqlx_migrations SET version = 1";
+    let back = "UPDATE _sqlx_migrations SET version = 2 WHERE version = 900";
     assert_eq!(db.tamper(back).await, 1);
     db.open().await.close().await;
     let foreign = if db.url.starts_with("sqlite") {
-        "UPDATE _sqlx_migrations SET checksum = X'00'"
+        "UPDATE _sqlx_migrations SET checksum = X'00' WHERE version = 1"
     } else {
-        r"UPDATE _sqlx_migrations SET checksum = '\x00'"
+        r"UPDATE _sqlx_migrations SET checksum = '\x00' WHERE version = 1"
     };
     assert_eq!(db.tamper(foreign).await, 1);
     let opened = db.try_open(1).await;
     assert!(matches!(opened, Err(OpenError::Schema { version: 1 })), "{opened:?}");
+}
+
+pub(crate) async fn a_client_of_the_first_schema_keeps_its_purpose(db: Db) {
+    let store = db.open().await;
+    store.insert_client(&draft("app"), at(0)).await.unwrap();
+    store.close().await;
+    // Back to the first version, with a draft that it wrote.
+    for step in [
+        "ALTER TABLE clients DROP COLUMN purpose",
+        "ALTER TABLE clients DROP COLUMN basis",
+        "ALTER TABLE clients DROP COLUMN receipts",
+        "UPDATE clients SET draft = REPLACE(REPLACE(draft, '\"address\":\"\",', ''), '\"basis\":null,', '')",
+        "DELETE FROM _sqlx_migrations WHERE version = 2",
+    ] {
+        db.tamper(step).await;
+    }
+    let store = db.open().await;
+    let jti = domain::TokenId::parse("t").unwrap();
+    let app = client("app");
+    let query = StandingQuery { client: &app, person: None, grant: None, jti: &jti };
+    let standing = store.gateway().standing(&query, at(1)).await.unwrap();
+    assert!(standing.receipts);
+    let terms = standing.client.unwrap();
+    assert_eq!((terms.purpose, terms.basis), (draft("app").purpose, None));
+    let kept = store.client(&app).await.unwrap().unwrap().draft;
+    assert_eq!((kept.address.as_str(), kept.basis), ("", None));
 }
 
 pub(crate) async fn a_closed_store_fails_instead_of_waiting(db: Db) {

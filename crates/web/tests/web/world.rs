@@ -116,6 +116,7 @@ impl World {
             ledger: ledger.clone(),
             keys: ring,
             page_key: SealKey::new(&[9; 32]).unwrap(),
+            receipt_key: SealKey::new(&[10; 32]).unwrap(),
             clock: clock.clone(),
             random: random.clone(),
             upstream: upstream().await,
@@ -194,6 +195,8 @@ async fn populate(authority: &Authority) -> String {
         name: "Lab <Trends>".into(),
         legal_name: "Lab Trends Ltd".into(),
         purpose: "To draw curves".into(),
+        basis: None,
+        address: String::new(),
         authentication,
         redirect_uris: vec![
             RedirectUri::parse(CALLBACK).unwrap(),
