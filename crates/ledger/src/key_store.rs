@@ -160,6 +160,22 @@ impl KeyStore {
         self.period_path(period).exists()
     }
 
+    /// The months whose keys are there, in order.
+    pub(crate) fn periods(&self) -> Result<Vec<u32>, KeyStoreError> {
+        let io = |source| KeyStoreError::Io { path: self.dir.clone(), source };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            let period = name
+                .to_str()
+                .and_then(|name| name.strip_prefix(PERIOD_PREFIX)?.strip_suffix(SUFFIX))
+                .and_then(|digits| digits.parse::<u32>().ok());
+            found.extend(period);
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
     pub(crate) fn period(&self, period: u32) -> Result<PeriodKey, KeyStoreError> {
         let path = self.period_path(period);
         let key = self.read(&path, &format!("period key {period}"))?;

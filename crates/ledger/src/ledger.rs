@@ -51,6 +51,8 @@ pub struct LedgerOptions {
     pub disk: Arc<dyn Disk>,
     /// Room kept in the ledger's directory, so that the stop can be recorded on a full disk.
     pub ballast_bytes: u64,
+    /// Whether blind tokens stand in the leaves; if not, only whoever opens a record can find it.
+    pub tokens_in_leaves: bool,
     /// A segment is preallocated to this many bytes and ends when they are full.
     pub segment_bytes: u64,
     /// A segment that is not empty ends at this age.
@@ -85,6 +87,7 @@ impl LedgerOptions {
             random,
             disk: Arc::new(SystemDisk),
             ballast_bytes: 64 << 20,
+            tokens_in_leaves: true,
             segment_bytes: 64 << 20,
             segment_age: Duration::from_secs(15 * 60),
             heartbeat: Duration::from_secs(60),

@@ -13,11 +13,15 @@ use keys::seal::{self, NONCE_LEN, SealKey};
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::entry::Field;
+use crate::entry::{Field, tags};
 use crate::files;
-use crate::format::{Batch, Leaf, TOKEN_LEN, VERSION_OPEN};
+use crate::format::{Batch, Leaf, TOKEN_LEN, VERSION, VERSION_OPEN};
 use crate::key_store::{KeyStore, KeyStoreError, PeriodKey};
 use crate::walk::{SegmentReader, Step};
+
+mod tagged;
+
+pub use tagged::{Places, Spot, Tag, Tags};
 
 /// A ledger cannot be read on.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +65,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether it is found under this value; `None` if its month was shredded.
+    pub fn carries(&self, field: Field, value: &str) -> Option<bool> {
+        self.body.as_ref().map(|body| carries(body, field, value))
+    }
+
     /// All of it as JSON, for people and scripts. This shows PHI.
     pub fn exposed(&self) -> Value {
         json!({
@@ -181,6 +190,36 @@ impl Place {
     fn step(&mut self) -> Result<Step<'_>, ReadError> {
         self.reader.step().map_err(|source| ReadError::Io { path: self.path.clone(), source })
     }
+
+    /// Goes to an offset that somebody names; whether there can be one.
+    fn seek(&mut self, offset: u64) -> Result<bool, ReadError> {
+        let len = self.reader.len();
+        let len = len.map_err(|source| ReadError::Io { path: self.path.clone(), source })?;
+        self.reader.seek(offset);
+        Ok(offset < len)
+    }
+
+    fn damaged(&self) -> ReadError {
+        ReadError::Damaged { path: self.path.clone(), offset: self.reader.offset() }
+    }
+
+    /// Where no batch is: the writer goes on in the next segment, or is writing this one right now.
+    /// Whether there may be a batch now.
+    fn beyond(&mut self, dir: &Path, bad: bool) -> Result<bool, ReadError> {
+        let offset = self.reader.offset();
+        self.reader.refresh();
+        let next = files::next_segment(dir, self.number.saturating_add(1))
+            .map_err(|source| ReadError::Io { path: dir.to_owned(), source })?;
+        let Some((number, next)) = next else { return Ok(false) };
+        if matches!(self.step()?, Step::Batch(_)) {
+            self.reader.seek(offset);
+        } else if bad {
+            return Err(self.damaged());
+        } else {
+            *self = Self::open(number, next)?;
+        }
+        Ok(true)
+    }
 }
 
 /// Records in order.
@@ -249,23 +288,7 @@ impl Cursor<'_> {
             }
             step => {
                 let bad = matches!(step, Step::Bad);
-                // The writer goes on in the next segment, or is writing this one right now.
-                place.reader.refresh();
-                let after = place.number.saturating_add(1);
-                let next = files::next_segment(&self.reader.dir, after)
-                    .map_err(|source| ReadError::Io { path: self.reader.dir.clone(), source })?;
-                if let Some((number, next)) = next {
-                    let again = matches!(place.step()?, Step::Batch(_));
-                    if again {
-                        place.reader.seek(offset);
-                    } else if bad {
-                        return Err(damaged);
-                    } else {
-                        *place = Place::open(number, next)?;
-                    }
-                    return Ok(true);
-                }
-                Ok(false)
+                place.beyond(&self.reader.dir, bad)
             }
         }
     }
@@ -284,9 +307,13 @@ fn open_batch(
         (Some(_), None) => return Ok(Some(Vec::new())),
         (None, _) => None,
     };
+    // A sealed record without tokens may be one whose tokens stand in the index only.
+    let untagged = |leaf: &Leaf<'_>| leaf.tokens.is_empty() && leaf.version == VERSION;
     let wanted = |leaf: &Leaf<'_>| {
         leaf.seq >= from
-            && token.is_none_or(|token| leaf.tokens.chunks(TOKEN_LEN).any(|own| own == token))
+            && token.is_none_or(|token| {
+                untagged(leaf) || leaf.tokens.chunks(TOKEN_LEN).any(|own| own == token)
+            })
     };
     let mut records = Vec::new();
     let mut batch_key = None;
@@ -312,16 +339,31 @@ fn open_batch(
             None if leaf.version == VERSION_OPEN => Body::decode(leaf.body).ok(),
             None => None,
         };
+        if let Some((field, value)) = only
+            && untagged(&leaf)
+            && !body.as_ref().is_some_and(|body| carries(body, *field, value))
+        {
+            continue;
+        }
         records.push(Record {
             seq: leaf.seq,
             leaf: batch.header.first_leaf + 1 + u64::from(index),
-            time: Timestamp::from_millis(i64::try_from(leaf.time).unwrap_or(i64::MAX)),
+            time: time(&leaf),
             kind: Kind::from_code(leaf.kind),
             outcome: Outcome::from_code(leaf.outcome),
             body,
         });
     }
     Ok(Some(records))
+}
+
+fn time(leaf: &Leaf<'_>) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(leaf.time).unwrap_or(i64::MAX))
+}
+
+/// Whether a record of this body is found under this value.
+fn carries(body: &Body, field: Field, value: &str) -> bool {
+    tags(body).iter().any(|(code, own)| *code == field.code() && **own == *value)
 }
 
 pub(crate) fn open_leaf(key: &SealKey, index: u32, leaf: &Leaf<'_>) -> Option<Body> {

@@ -419,7 +419,8 @@ impl Writer {
         let mut tokens = Vec::new();
         for (index, record) in (0_u32..).zip(records) {
             tokens.clear();
-            for (field, value) in &record.tags {
+            let tags = if self.options.tokens_in_leaves { record.tags.as_slice() } else { &[] };
+            for (field, value) in tags {
                 tokens.push(self.tokens.token(period_key, *field, value));
             }
             let body = record.body.expose();

@@ -134,24 +134,33 @@ enum Failure {
     Final(SendError),
 }
 
+/// TLS that trusts the web's certificate authorities and these.
+pub(crate) fn tls_config(
+    extra_roots: Vec<CertificateDer<'static>>,
+    alpn: Vec<Vec<u8>>,
+) -> Result<rustls::ClientConfig, SetupError> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    for root in extra_roots {
+        roots.add(root).map_err(|_| SetupError::Root)?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|_| SetupError::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = alpn;
+    Ok(tls)
+}
+
 impl Client {
     /// A client under a policy.
     ///
     /// # Errors
     /// [`SetupError`] for an unusable certificate authority or TLS configuration.
     pub fn new(options: Options) -> Result<Self, SetupError> {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        for root in options.extra_roots {
-            roots.add(root).map_err(|_| SetupError::Root)?;
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(|_| SetupError::Tls)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = tls_config(options.extra_roots, vec![b"http/1.1".to_vec()])?;
         Ok(Self {
             inner: Arc::new(Inner {
                 policy: options.policy,

@@ -40,7 +40,12 @@ pub(crate) async fn open(
     handshake(stream).await
 }
 
-async fn dial(policy: &PeerPolicy, host: &str, port: u16) -> Result<TcpStream, SendError> {
+/// A connection to a host, if the policy allows an address of it.
+pub(crate) async fn dial(
+    policy: &PeerPolicy,
+    host: &str,
+    port: u16,
+) -> Result<TcpStream, SendError> {
     let found = tokio::net::lookup_host((host, port)).await.map_err(|_| SendError::Unreachable)?;
     let mut outcome = SendError::Unreachable;
     for address in found {

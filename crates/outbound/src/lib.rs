@@ -8,7 +8,9 @@ mod client;
 mod connect;
 mod origin;
 mod pool;
+mod stream;
 
 pub use address::is_public;
 pub use client::{Client, Limits, Options, Redirects, SendError, SetupError};
 pub use origin::{Origin, OriginError, PeerPolicy};
+pub use stream::{Dialer, TlsStream};

@@ -198,8 +198,10 @@ pub(crate) enum LedgerCommand {
         /// The old checkpoint.
         old: PathBuf,
     },
-    /// Search the record (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Find records by patient, person, client, correlation id, kind and time.
+    #[command(
+        after_help = "Example: phiward ledger search --patient 123 --kind phi.release --prove"
+    )]
     Search(ledger_command::search::SearchArgs),
     /// Disclosures, activity, refusals, unused scopes, affected patients.
     #[command(after_help = "Example: phiward ledger report disclosures --patient 123")]

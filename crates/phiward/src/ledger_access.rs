@@ -167,7 +167,6 @@ impl Access {
     }
 
     /// Whether it is another one than the configured.
-    #[allow(dead_code, reason = "for what is kept beside the configured ledger")]
     pub(crate) const fn is_copy(&self) -> bool {
         self.is_copy
     }

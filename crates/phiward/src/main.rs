@@ -15,6 +15,7 @@ mod key;
 mod keyring;
 mod ledger_access;
 mod ledger_command;
+mod ledger_index;
 mod ledger_tasks;
 mod lock;
 mod output;

@@ -40,3 +40,16 @@ pub(crate) fn wide_table(heading: &[&str], rows: &[Vec<String>], on_terminal: bo
     }
     table.lines().fold(String::new(), |text, row| text + row.trim_end() + "\n")
 }
+
+/// A progress bar over records, hidden when standard error is no terminal and for a short log.
+pub(crate) fn counter(total: u64) -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() || total < 100_000 {
+        return indicatif::ProgressBar::hidden();
+    }
+    let bar = indicatif::ProgressBar::new(total);
+    let style = indicatif::ProgressStyle::with_template("{bar:40} {pos}/{len} records {eta}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -69,6 +69,7 @@ impl System {
         for witness in &config.ledger.witnesses {
             ledger_tasks::witness::carrier(witness)?;
         }
+        ledger_tasks::check_streams(&config)?;
         let keyring = Keyring::open(&config)?;
         let store = Store::open(&config.database, keyring.store_key()?, Arc::clone(&random))
             .await
@@ -332,6 +333,7 @@ fn open_ledger_against(
         Arc::new(SystemRandom),
     );
     options.kept = kept;
+    options.tokens_in_leaves = config.ledger.tokens_in_leaves;
     let (ledger, opened) = Ledger::open(options)?;
     if opened.recovered.is_some() {
         tracing::warn!("the ledger had a torn tail; it was set aside and recorded");

@@ -9,107 +9,17 @@
     reason = "tests"
 )]
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+#[path = "reading/mod.rs"]
+mod support;
 
-use serde_json::Value;
-use tempfile::TempDir;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Output;
+
+use support::{Demo, stderr};
 
 const NOT_ALLOWED: i32 = 19;
 const IN_USE: i32 = 20;
-
-fn phiward(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_phiward")).args(args).output().expect("runs")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A demo's directory, with its server running or not.
-struct Demo {
-    child: Option<Child>,
-    ready: Value,
-    dir: TempDir,
-}
-
-impl Demo {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_phiward"))
-            .args(["demo", "--json", "--listen", "127.0.0.1:0", "--data"])
-            .arg(dir.path().join("demo"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child: Some(child), ready: serde_json::from_str(&line).expect("JSON"), dir }
-    }
-
-    fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        child.wait().unwrap();
-    }
-
-    fn config(&self) -> &str {
-        self.ready["config"].as_str().unwrap()
-    }
-
-    fn set(&self, line: &str) {
-        let text = fs::read_to_string(self.config()).unwrap();
-        fs::write(self.config(), text.replacen("[ledger]\n", &format!("[ledger]\n{line}\n"), 1))
-            .unwrap();
-    }
-
-    fn password(&self, username: &str) -> PathBuf {
-        let users = self.ready["users"].as_array().unwrap();
-        let user = users.iter().find(|user| user["username"] == username).unwrap();
-        self.secret(username, user["password"].as_str().unwrap())
-    }
-
-    fn secret(&self, name: &str, password: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
-        fs::write(&path, password).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        path
-    }
-
-    fn ledger(&self, args: &[&str]) -> Output {
-        let mut all = vec!["ledger"];
-        all.extend(args);
-        all.extend(["-c", self.config()]);
-        phiward(&all)
-    }
-
-    fn as_person(&self, username: &str, password: &Path, args: &[&str]) -> Output {
-        let mut all = args.to_vec();
-        all.extend(["--officer", username, "--password-file", password.to_str().unwrap()]);
-        self.ledger(&all)
-    }
-
-    /// The records of a kind, read by an operator who is recorded, too.
-    fn records(output: &Output, kind: &str) -> Vec<Value> {
-        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-        let records = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        records.filter(|record| record["kind"] == kind).collect()
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _gone = child.kill();
-            let _reaped = child.wait();
-        }
-    }
-}
 
 const SHOW: [&str; 4] = ["show", "--last", "100", "--json"];
 

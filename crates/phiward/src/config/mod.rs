@@ -14,7 +14,7 @@ use toml::Spanned;
 pub(crate) use file::schema;
 use file::{Empty, File, TextOrEnv};
 pub(crate) use keys::{KeysConfig, PinSource, TokenConfig};
-pub(crate) use ledger::{LagConfig, LedgerConfig, WitnessConfig, WormConfig};
+pub(crate) use ledger::{LagConfig, LedgerConfig, StreamConfig, WitnessConfig, WormConfig};
 pub(crate) use template::Template;
 
 /// A configuration that cannot be used; prints as one line.

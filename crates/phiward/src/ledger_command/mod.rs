@@ -6,6 +6,7 @@ pub(crate) mod export;
 mod export_records;
 mod export_tlog;
 pub(crate) mod hold;
+mod period;
 mod prove;
 pub(crate) mod repair;
 pub(crate) mod report;
@@ -27,6 +28,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::system::stream_at;
 
+pub(crate) use show::rfc3339;
 pub(crate) use verify::print_report;
 
 /// Runs one of the commands.

@@ -82,7 +82,7 @@ pub(super) fn print(record: &Record, as_json: bool) -> Result<(), Failure> {
 }
 
 /// The record's time, UTC, to the millisecond.
-pub(super) fn rfc3339(record: &Record) -> String {
+pub(crate) fn rfc3339(record: &Record) -> String {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(record.time.millis()) * 1_000_000)
         .ok()
         .and_then(|time| time.format(&Rfc3339).ok())

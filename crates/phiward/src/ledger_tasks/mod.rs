@@ -8,6 +8,8 @@ mod stream;
 pub(crate) mod witness;
 pub(crate) mod worm;
 
+pub(crate) use stream::check as check_streams;
+
 use std::sync::Arc;
 
 use keys::custody::Custody;

@@ -3,6 +3,8 @@
 mod postgres;
 mod sqlite;
 
+pub(crate) use sqlite::own_file;
+
 use sqlx::AnyPool;
 
 use crate::OpenError;

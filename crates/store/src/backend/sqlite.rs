@@ -63,7 +63,7 @@ pub(crate) async fn open(path: &str) -> Result<Opened, OpenError> {
 /// Makes the file with mode 0600, or checks that nobody else may read the one that is there.
 /// SQLite gives its `-wal` and `-shm` files the same mode. Returns the path without links and dots,
 /// which a URL would resolve differently.
-fn own_file(path: &Path) -> Result<PathBuf, OpenError> {
+pub(crate) fn own_file(path: &Path) -> Result<PathBuf, OpenError> {
     let failed = |reason| OpenError::File { path: path.to_owned(), reason };
     let file = OpenOptions::new()
         .read(true)
