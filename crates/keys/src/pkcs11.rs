@@ -53,9 +53,7 @@ pub enum Pkcs11Error {
     #[error("token `{0}` is locked after wrong PINs; its security officer must unlock it")]
     Locked(String),
     /// There is no key of this label.
-    #[error(
-        "token `{token}` has no AES key with the label `{label}`; make it with: phiward key init"
-    )]
+    #[error("token `{token}` has no AES key with the label `{label}`; make it with: phiward key init")]
     Key {
         /// The token.
         token: String,

@@ -138,8 +138,7 @@ fn what_is_missing_or_wrong_is_named_and_a_refused_pin_is_tried_once() {
 #[test]
 fn a_refused_pin_is_told_without_the_pin() {
     in_a_child("a_refused_pin_is_told_without_the_pin", || {
-        let wrong =
-            Pkcs11Custody::open(token_key("kek"), &pin("0000-0000"), Arc::new(SystemRandom));
+        let wrong = Pkcs11Custody::open(token_key("kek"), &pin("0000-0000"), Arc::new(SystemRandom));
         let Err(error) = wrong else { panic!("it opened") };
         assert!(matches!(error, Pkcs11Error::Pin(_)), "{error}");
         assert!(!error.to_string().contains("0000"), "{error}");

@@ -64,7 +64,8 @@ pub fn wrapped_keys(
 fn exchange(path: &Path, content: &[u8]) -> io::Result<bool> {
     let temporary = files::temporary(path);
     let mut options = File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file =
+        options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
     drop(file);

@@ -79,7 +79,10 @@ mod tests {
     #[test]
     fn tiles_are_found_whole_or_as_a_part_that_is_wide_enough() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(tile_path(Path::new("l"), 1_234_067), Path::new("l/tile/0/x001/x234/067"));
+        assert_eq!(
+            tile_path(Path::new("l"), 1_234_067),
+            Path::new("l/tile/0/x001/x234/067")
+        );
         let hashes: Vec<u8> = (0..=255_u8).flat_map(|n| [n; HASH]).collect();
         fs::create_dir_all(dir.path().join("tile/0/001.p")).unwrap();
         fs::write(dir.path().join("tile/0/000"), &hashes).unwrap();

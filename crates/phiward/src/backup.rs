@@ -30,9 +30,7 @@ use file::{Backup, Manifest, Writer, Written, hex_text};
 
 /// What it takes.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: phiward backup /backups/phiward-2026-11-27\n         phiward backup --verify /backups/phiward-2026-11-27"
-)]
+#[command(after_help = "Example: phiward backup /backups/phiward-2026-11-27\n         phiward backup --verify /backups/phiward-2026-11-27")]
 pub(crate) struct BackupArgs {
     /// The file to write; an existing one is left alone.
     file: PathBuf,
@@ -86,11 +84,7 @@ pub(crate) fn run(args: BackupArgs) -> Result<(), Failure> {
             "file": args.file.display().to_string(), "bytes": made.bytes, "sha256": sha256,
         }));
     }
-    output::line(&format!(
-        "wrote  {} ({} bytes, SHA-256 {sha256})",
-        args.file.display(),
-        made.bytes
-    ));
+    output::line(&format!("wrote  {} ({} bytes, SHA-256 {sha256})", args.file.display(), made.bytes));
     output::line("it opens with the key-encryption key only: keep that one elsewhere");
     Ok(())
 }
@@ -165,8 +159,7 @@ fn write(
 fn manifest(config: &Config) -> Result<Manifest, Failure> {
     let missing = |what: String| Failure::trouble(Trouble::NoLedger, what);
     let read = |path: PathBuf| {
-        std::fs::read_to_string(&path)
-            .map_err(|error| missing(format!("{}: {error}", path.display())))
+        std::fs::read_to_string(&path).map_err(|error| missing(format!("{}: {error}", path.display())))
     };
     let checkpoint = proof::checkpoint(&config.ledger.dir)
         .map_err(|error| missing(format!("{}: {error}", config.ledger.dir.display())))?;

@@ -48,7 +48,11 @@ pub(crate) fn create_in_token(token: &TokenConfig) -> Result<(), Failure> {
 }
 
 fn key_of(token: &TokenConfig) -> TokenKey {
-    TokenKey { module: token.module.clone(), token: token.token.clone(), label: token.key.clone() }
+    TokenKey {
+        module: token.module.clone(),
+        token: token.token.clone(),
+        label: token.key.clone(),
+    }
 }
 
 fn pin(token: &TokenConfig) -> Result<Secret<String>, Failure> {
@@ -86,10 +90,9 @@ pub(crate) fn retired(kek: &Path) -> Vec<PathBuf> {
     let name = kek.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let dir = kek.parent().unwrap_or(Path::new("."));
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let number = entry
-            .file_name()
-            .to_str()
-            .and_then(|other| other.strip_prefix(name)?.strip_prefix(".retired-")?.parse().ok());
+        let number = entry.file_name().to_str().and_then(|other| {
+            other.strip_prefix(name)?.strip_prefix(".retired-")?.parse().ok()
+        });
         found.extend(number.map(|number| (number, entry.path())));
     }
     found.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));

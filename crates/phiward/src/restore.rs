@@ -30,9 +30,7 @@ use crate::{backup, init, output};
 
 /// What it takes.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example: phiward restore /backups/phiward-2026-11-27 -c /etc/phiward/phiward.toml"
-)]
+#[command(after_help = "Example: phiward restore /backups/phiward-2026-11-27 -c /etc/phiward/phiward.toml")]
 pub(crate) struct RestoreArgs {
     /// The backup.
     file: PathBuf,
@@ -151,9 +149,7 @@ impl<'a> Plan<'a> {
         }
         let path = config.keys_dir.join(RESTORING);
         let (marker, resumes) = match std::fs::read(&path) {
-            Ok(bytes) => {
-                (serde_json::from_slice(&bytes).map_err(|_| failed(&path, &"malformed"))?, true)
-            }
+            Ok(bytes) => (serde_json::from_slice(&bytes).map_err(|_| failed(&path, &"malformed"))?, true),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let stream = new_stream(config, args, manifest)?;
                 (Marker { stream, predecessor: predecessor(config, args, manifest)? }, false)
@@ -179,8 +175,7 @@ impl<'a> Plan<'a> {
                 "the database is not empty; with --replace what it holds is replaced",
             ));
         }
-        key_file::create_dir(&config.keys_dir)
-            .map_err(|error| Failure::usage(error.to_string()))?;
+        key_file::create_dir(&config.keys_dir).map_err(|error| Failure::usage(error.to_string()))?;
         let path = config.keys_dir.join(RESTORING);
         let bytes = serde_json::to_vec(&self.marker).map_err(|_| Failure::internal())?;
         replace(&path, &bytes)?;
@@ -208,8 +203,7 @@ impl<'a> Plan<'a> {
             let aside = path.with_extension("key.before-restore");
             std::fs::rename(&path, &aside).map_err(|error| failed(&aside, &error))?;
         }
-        let wrapped =
-            self.custody.wrap(ROOT, self.root.expose()).map_err(|_| Failure::internal())?;
+        let wrapped = self.custody.wrap(ROOT, self.root.expose()).map_err(|_| Failure::internal())?;
         replace(&path, &wrapped)
     }
 
@@ -278,9 +272,7 @@ impl<'a> Plan<'a> {
         let body = Body {
             subject: Some(format!("local uid {}", rustix::process::getuid().as_raw())),
             role: Some("operator".to_owned()),
-            detail: Some(
-                "a backup was restored; sessions, codes and grants are revoked".to_owned(),
-            ),
+            detail: Some("a backup was restored; sessions, codes and grants are revoked".to_owned()),
             predecessor: Some(self.marker.predecessor.clone()),
             ..Body::default()
         };
@@ -295,12 +287,7 @@ impl<'a> Plan<'a> {
 
 fn new_stream(config: &Config, args: &RestoreArgs, manifest: &Manifest) -> Result<u32, Failure> {
     let known = match ledger_stream(config) {
-        0 => {
-            return Err(failed(
-                &config.ledger_keys().join(STREAM_FILE),
-                &"is not a stream's number",
-            ));
-        }
+        0 => return Err(failed(&config.ledger_keys().join(STREAM_FILE), &"is not a stream's number")),
         own if config.ledger_keys().is_dir() => own.max(manifest.stream),
         _ => manifest.stream,
     };
@@ -317,8 +304,8 @@ fn predecessor(
     args: &RestoreArgs,
     manifest: &Manifest,
 ) -> Result<String, Failure> {
-    let key =
-        VerifierKey::parse(&manifest.verifier_key).map_err(|error| failed(&args.file, &error))?;
+    let key = VerifierKey::parse(&manifest.verifier_key)
+        .map_err(|error| failed(&args.file, &error))?;
     let size = |text: &str| -> Option<u64> {
         let note = Note::parse(text).ok().filter(|note| note.signed_by(&key))?;
         let checkpoint = Checkpoint::parse(note.text()).ok()?;

@@ -170,9 +170,7 @@ async fn tables(conn: &mut AnyConnection, sqlite: bool) -> Result<Vec<String>, S
 fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() < 64
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 async fn schema_version(conn: &mut AnyConnection) -> Result<i64, StoreFault> {

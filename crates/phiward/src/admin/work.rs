@@ -64,8 +64,11 @@ impl Shop {
             Work::BackupMade { sha256, bytes } => {
                 let mut hash = [0; 32];
                 let whole = decode_hex(&sha256, &mut hash);
-                let body =
-                    Body { body_sha256: whole.then_some(hash), bytes: Some(bytes), ..by(actor) };
+                let body = Body {
+                    body_sha256: whole.then_some(hash),
+                    bytes: Some(bytes),
+                    ..by(actor)
+                };
                 self.record(Kind::BackupMade, body).await
             }
         }
