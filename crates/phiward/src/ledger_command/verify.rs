@@ -48,8 +48,13 @@ pub(super) fn run(
     }
     let mut findings = Vec::new();
     if let Some(config) = &configured {
-        if let Ok(note) = std::fs::read_to_string(config.ledger_keys().join("checkpoint")) {
-            options.local.push(("beside the keys".to_owned(), note));
+        let name = "beside the keys".to_owned();
+        match std::fs::read_to_string(config.ledger_keys().join("checkpoint")) {
+            Ok(note) => options.local.push((name, note)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                findings.push((GapKind::CheckpointMissing, name));
+            }
+            Err(_) => findings.push((GapKind::CheckpointMalformed, name)),
         }
         match manifest(config) {
             Ok(known) => judge(config, known, &mut options, &mut findings),
