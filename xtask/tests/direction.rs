@@ -97,6 +97,7 @@ const AROUND: &[&str] = &["phiward-journeys", "phiward-ledger-bench", "phiward-b
 /// A library that only some rooms may depend on directly, and why.
 const CONFINED: &[(&str, &[&str], &str)] = &[
     ("aws-lc-rs", &["phiward-keys"], "cryptography of ours is in `keys`"),
+    ("cryptoki", &["phiward-keys"], "custody of keys is in `keys`"),
     ("jsonwebtoken", &["phiward-keys"], "cryptography of ours is in `keys`"),
     ("argon2", &["phiward-identity"], "passwords are judged in `identity`"),
     ("sqlx", &["phiward-store"], "all SQL is in `store`"),

@@ -17,12 +17,37 @@ pub struct GatewayResponse {
     pub body: Bytes,
 }
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
 const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// A resource or a bundle.
 pub(crate) fn released(body: Bytes, correlation: &CorrelationId) -> GatewayResponse {
     GatewayResponse { status: StatusCode::OK, headers: headers(correlation), body }
+}
+
+/// An answer that is no FHIR.
+pub(crate) fn json(body: Bytes, correlation: &CorrelationId) -> GatewayResponse {
+    let mut response = released(body, correlation);
+    response.headers.insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// A refusal where no FHIR is spoken (RFC 9457).
+pub(crate) fn problem(
+    reject: Reject,
+    metadata: &str,
+    correlation: &CorrelationId,
+) -> GatewayResponse {
+    let mut response = refused(reject, metadata, correlation);
+    response.headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    let (title, status) = (reject.text(), reject.status());
+    let body = format!(
+        r#"{{"type":"about:blank","title":"{title}","status":{status},"correlation_id":"{correlation}"}}"#
+    );
+    response.body = body.into();
+    response
 }
 
 /// A document that is the same for everybody.

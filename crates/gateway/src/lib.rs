@@ -8,6 +8,7 @@ mod headers;
 mod judge;
 mod narrow;
 mod page;
+mod receipt;
 mod record;
 mod rewrite;
 mod serve;
@@ -27,6 +28,7 @@ use ledger::Ledger;
 use store::GatewayStore;
 
 pub use answer::GatewayResponse;
+pub use receipt::Handle;
 pub use upstream::{SearchMethod, Upstream};
 
 /// What a gateway is made of.
@@ -39,6 +41,8 @@ pub struct Parts {
     pub keys: Arc<KeyRing>,
     /// Seals page handles; the same on every node.
     pub page_key: SealKey,
+    /// Seals receipt handles.
+    pub receipt_key: SealKey,
     /// Who knows the time.
     pub clock: Arc<dyn Clock>,
     /// Where nonces come from.

@@ -19,6 +19,8 @@ const SUBJECT_STRICT: &str = "subject-strict";
 /// What is known about a request so far.
 pub(crate) struct Story {
     body: Body,
+    /// Whom a receipt opens for; `None` where none is given.
+    holder: Option<String>,
 }
 
 /// What left, by patient; `None` for resources that are about nobody.
@@ -34,7 +36,17 @@ impl Story {
                 correlation: Some(request.correlation.clone()),
                 ..Body::default()
             },
+            holder: None,
         }
+    }
+
+    /// The client wants receipts, and this is whom they open for.
+    pub(crate) fn receipts_for(&mut self, holder: String) {
+        self.holder = Some(holder);
+    }
+
+    pub(crate) fn holder(&self) -> Option<&str> {
+        self.holder.as_deref()
     }
 
     pub(crate) fn asked(&mut self, interaction: &Interaction) {

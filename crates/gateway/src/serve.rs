@@ -18,13 +18,13 @@ use crate::narrow::narrow;
 use crate::page::Continuation;
 use crate::record::{Disclosed, Story};
 use crate::upstream::Answer;
-use crate::{Gateway, GatewayRequest, GatewayResponse, answer, headers};
+use crate::{Gateway, GatewayRequest, GatewayResponse, answer, headers, receipt};
 
 /// The longest page handle that a client is given; a query holds no longer one.
 const MAX_HANDLE: usize = 2_000;
 
 /// Why a request ends without a record leaving.
-enum Stop {
+pub(crate) enum Stop {
     Refused(Reject),
     Fault,
 }
@@ -54,8 +54,8 @@ enum Task {
 }
 
 /// A token that verified and still stands.
-struct Verified {
-    claims: Arc<AccessTokenClaims>,
+pub(crate) struct Verified {
+    pub(crate) claims: Arc<AccessTokenClaims>,
     person: Option<Reachable>,
 }
 
@@ -64,22 +64,28 @@ impl Gateway {
     pub async fn handle(&self, request: GatewayRequest<'_>) -> GatewayResponse {
         let mut story = Story::new(&request);
         let served = Box::pin(self.serve(&request, &mut story)).await;
-        let reject = match served {
+        let (reject, position) = match served {
             Ok(response) => return response,
             Err(Stop::Refused(reject)) => {
                 let entry = story.denied(reject, reject.status());
-                self.parts.ledger.refused(entry, reject).await.into_inner()
+                let recorded = self.parts.ledger.refused(entry, reject).await;
+                (*recorded.get(), recorded.position())
             }
             Err(Stop::Fault) => {
                 let reject = Reject::LedgerUnavailable;
                 let entry = story.failed(reject.status());
-                if let Err(fault) = self.parts.ledger.append(vec![entry]).await {
+                let recorded = self.parts.ledger.append(vec![entry]).await;
+                if let Err(fault) = &recorded {
                     tracing::error!(%fault, "a fault could not be recorded");
                 }
-                reject
+                (reject, recorded.ok().and_then(|positions| positions.first().copied()))
             }
         };
-        answer::refused(reject, &self.parts.settings.resource_metadata, &request.correlation)
+        let settings = &self.parts.settings;
+        let mut response =
+            answer::refused(reject, &settings.resource_metadata, &request.correlation);
+        self.receipt(&story, position.as_slice(), &mut response);
+        response
     }
 
     async fn serve(
@@ -113,7 +119,7 @@ impl Gateway {
         }
     }
 
-    async fn verify(
+    pub(crate) async fn verify(
         &self,
         request: &GatewayRequest<'_>,
         story: &mut Story,
@@ -151,6 +157,9 @@ impl Gateway {
                 Verdict::TokenRevoked | Verdict::Good => "the token was revoked",
             });
             return Err(Reject::TokenRevoked.into());
+        }
+        if standing.receipts {
+            story.receipts_for(receipt::holder(&claims));
         }
         Ok(Verified { claims, person: standing.person })
     }
@@ -348,8 +357,12 @@ impl Gateway {
     ) -> Result<GatewayResponse, Stop> {
         let self_url = self_url(&self.parts.settings.fhir_base, asked);
         let page = Page { self_url: &self_url, next_url: None, total: Some(0) };
-        self.parts.ledger.append(vec![story.denied(Reject::OutOfReach, 200)]).await?;
-        Ok(answer::released(page.to_json(&[]).into(), &turn.request.correlation))
+        let entry = story.denied(Reject::OutOfReach, 200);
+        let positions = self.parts.ledger.append(vec![entry]).await?;
+        let body = page.to_json(&[]).into();
+        let mut response = answer::released(body, &turn.request.correlation);
+        self.receipt(story, &positions, &mut response);
+        Ok(response)
     }
 
     /// Records, durably, and then lets go.
@@ -360,8 +373,10 @@ impl Gateway {
         disclosed: Disclosed,
         body: Bytes,
     ) -> Result<GatewayResponse, Stop> {
-        self.parts.ledger.append(story.released(disclosed, &body)).await?;
-        Ok(answer::released(body, &request.correlation))
+        let positions = self.parts.ledger.append(story.released(disclosed, &body)).await?;
+        let mut response = answer::released(body, &request.correlation);
+        self.receipt(story, &positions, &mut response);
+        Ok(response)
     }
 }
 

@@ -15,9 +15,9 @@ pub mod jwk;
 mod jws;
 pub mod key_file;
 pub mod opaque;
+pub mod pkce;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
-pub mod pkce;
 mod random;
 pub mod seal;
 pub mod sealed_stream;

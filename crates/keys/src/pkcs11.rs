@@ -53,7 +53,9 @@ pub enum Pkcs11Error {
     #[error("token `{0}` is locked after wrong PINs; its security officer must unlock it")]
     Locked(String),
     /// There is no key of this label.
-    #[error("token `{token}` has no AES key with the label `{label}`; make it with: phiward key init")]
+    #[error(
+        "token `{token}` has no AES key with the label `{label}`; make it with: phiward key init"
+    )]
     Key {
         /// The token.
         token: String,
@@ -175,11 +177,6 @@ impl Pkcs11Custody {
     ) -> Result<Self, Pkcs11Error> {
         let missing = |_| Pkcs11Error::Module(key.module.clone());
         let context = Pkcs11::new(&key.module).map_err(missing)?;
-        match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            // Another handle of this process was first.
-            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-            Err(error) => return Err(other(&key.token, &error)),
-        }
         let pin = AuthPin::from(pin.expose().clone());
         Ok(Self { context, key, pin, random, state: Mutex::new(State::Lost) })
     }
@@ -200,6 +197,11 @@ impl Pkcs11Custody {
     /// A session, signed in, and the keys. The caller answers for not trying a refused PIN again.
     fn live(&self) -> Result<Live, Pkcs11Error> {
         let failed = |error: Error| other(&self.key.token, &error);
+        match self.context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+            // Another handle of this process was first.
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+            Err(error) => return Err(failed(error)),
+        }
         let session = self.context.open_rw_session(self.slot()?).map_err(failed)?;
         match session.login(UserType::User, Some(&self.pin)) {
             // Signing in is the application's, not the session's (PKCS #11 v2.40 §2.6.4).

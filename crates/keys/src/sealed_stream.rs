@@ -45,7 +45,10 @@ impl Nonces {
         self.next = counter.checked_add(1);
         let mut nonce = [0; NONCE_LEN];
         let bytes = self.prefix.iter().chain(&counter.to_be_bytes()).copied().collect::<Vec<_>>();
-        nonce.iter_mut().zip(bytes.iter().chain(&[u8::from(last)])).for_each(|(to, from)| *to = *from);
+        nonce
+            .iter_mut()
+            .zip(bytes.iter().chain(&[u8::from(last)]))
+            .for_each(|(to, from)| *to = *from);
         Some(nonce)
     }
 }

@@ -138,7 +138,8 @@ fn what_is_missing_or_wrong_is_named_and_a_refused_pin_is_tried_once() {
 #[test]
 fn a_refused_pin_is_told_without_the_pin() {
     in_a_child("a_refused_pin_is_told_without_the_pin", || {
-        let wrong = Pkcs11Custody::open(token_key("kek"), &pin("0000-0000"), Arc::new(SystemRandom));
+        let wrong =
+            Pkcs11Custody::open(token_key("kek"), &pin("0000-0000"), Arc::new(SystemRandom));
         let Err(error) = wrong else { panic!("it opened") };
         assert!(matches!(error, Pkcs11Error::Pin(_)), "{error}");
         assert!(!error.to_string().contains("0000"), "{error}");
@@ -157,5 +158,49 @@ fn a_key_that_could_be_taken_out_of_the_token_is_refused() {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let Err(error) = open("loose") else { panic!("it opened") };
         assert!(error.to_string().contains("not extractable"), "{error}");
+    });
+}
+
+/// Another part of the process shuts the module down, as a driver update or a pulled card would: the
+/// next call opens a session, signs in and finds the key again.
+#[test]
+fn a_session_that_was_lost_is_opened_again() {
+    in_a_child("a_session_that_was_lost_is_opened_again", || {
+        let custody = create("kek").unwrap();
+        let wrapped = custody.wrap("root", &[7; 32]).unwrap();
+        let close = || {
+            let context = cryptoki::context::Pkcs11::new(MODULE).unwrap();
+            context.finalize().unwrap();
+        };
+        close();
+        assert_eq!(custody.unwrap("root", &wrapped).unwrap().expose(), &[7; 32]);
+        close();
+        let again = custody.wrap("root", &[8; 32]).unwrap();
+        assert_eq!(custody.unwrap("root", &again).unwrap().expose(), &[8; 32]);
+    });
+}
+
+/// The PIN is changed while the server runs: the old one is tried once, not with every call.
+#[test]
+fn a_pin_that_is_refused_later_is_tried_once() {
+    in_a_child("a_pin_that_is_refused_later_is_tried_once", || {
+        let custody = create("kek").unwrap();
+        let wrapped = custody.wrap("root", &[7; 32]).unwrap();
+        let set_pin = |old: &str, new: &str| {
+            let done = Command::new("pkcs11-tool")
+                .args(["--module", MODULE, "--token-label", "phiward test", "--login"])
+                .args(["--change-pin", "--pin", old, "--new-pin", new])
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        };
+        set_pin(PIN, "9999-9999");
+        cryptoki::context::Pkcs11::new(MODULE).unwrap().finalize().unwrap();
+        assert!(custody.unwrap("root", &wrapped).is_err());
+        // Right again, and still not tried: whoever corrects it restarts.
+        set_pin("9999-9999", PIN);
+        assert!(custody.unwrap("root", &wrapped).is_err());
+        drop(custody);
+        assert_eq!(open("kek").unwrap().unwrap("root", &wrapped).unwrap().expose(), &[7; 32]);
     });
 }

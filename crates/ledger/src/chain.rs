@@ -11,7 +11,7 @@ use crate::calendar::{day_of, day_text, period_of};
 use crate::format::{Batch, Leaf, SegmentHeader, VERSION_OPEN};
 use crate::gap::{Gap, GapKind, Place, Weight};
 use crate::note::{DayCertificate, Note, VerifierKey};
-use crate::retention::{Shred, Stub};
+use crate::retention::{LEAST_DAYS, Shred, Stub, is_due};
 use crate::tree::{Frontier, Hash, leaf_hash};
 
 /// Where a log stands: the same facts with which a segment begins.
@@ -341,7 +341,9 @@ impl Chain {
             && leaf.version == VERSION_OPEN
             && (self.shreds.len() as u64) < LISTED
         {
-            self.shreds.extend(Body::decode(leaf.body).ok().as_ref().and_then(Shred::of));
+            let shred = Body::decode(leaf.body).ok().as_ref().and_then(Shred::of);
+            // Whoever shreds before the law allows it has only cut the log.
+            self.shreds.extend(shred.filter(|s| is_due(s.period, LEAST_DAYS, leaf.time)));
         }
         let certifies = matches!(kind, Some(Kind::StreamOpened | Kind::KeyEvent));
         if certifies && leaf.version == VERSION_OPEN {

@@ -108,8 +108,11 @@ pub fn print_report(report: &Report) {
 pub const fn proof_trouble(error: &ProofError) -> Option<Trouble> {
     match error {
         ProofError::NoCheckpoint => Some(Trouble::CheckpointMissing),
-        ProofError::Note(_) => Some(Trouble::ForeignCheckpoint),
+        ProofError::Note(_) | ProofError::NotOlder | ProofError::OtherLog => {
+            Some(Trouble::ForeignCheckpoint)
+        }
+        ProofError::OtherHistory => Some(Trouble::Fork),
         ProofError::Damaged => Some(Trouble::Corrupt),
-        _ => None,
+        ProofError::Io(_) | ProofError::NoRecord | ProofError::Dropped => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::files;
 use crate::gap::{GapKind, Place};
 use crate::pipeline::Pool;
 use crate::retention::{self, Stub};
-use crate::shredded_tiles as tiles;
+use crate::tile;
 use crate::verify::Progress;
 use crate::walk::{SegmentReader, Step};
 
@@ -71,7 +71,7 @@ impl Follow<'_> {
                 self.lost(from, number, place);
             }
             let sizes = stub.before.tree.size()..stub.after.tree.size();
-            let leaves = tiles::leaf_hashes(dir, sizes)?;
+            let leaves = tile::leaf_hashes(dir, sizes);
             let own = Place { segment: Some(number), ..Place::default() };
             self.chain.step_over(&stub, leaves.as_deref(), own);
             self.stubs.insert(number, bytes);
@@ -94,7 +94,11 @@ impl Follow<'_> {
         for segment in retention::uncovered(&self.chain.shreds, &self.stubs) {
             self.stubs.remove(&segment);
             let place = Place { segment: Some(segment), ..Place::default() };
-            self.chain.gap(GapKind::SegmentMissing, place, "no record says that it was shredded");
+            self.chain.gap(
+                GapKind::SegmentMissing,
+                place,
+                "no record says that it was shredded after its six years",
+            );
         }
         let ends = self.stubs.keys().next().zip(self.stubs.keys().next_back());
         if let Some((first, last)) = ends {

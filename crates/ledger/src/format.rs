@@ -287,7 +287,7 @@ impl LeafHeader {
 }
 
 impl<'a> Leaf<'a> {
-    fn decode(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Input(bytes);
         let version = input.u8().filter(|v| [VERSION, VERSION_OPEN].contains(v))?;
         let (stream, seq, time) = (input.u32()?, input.u64()?, input.u64()?);

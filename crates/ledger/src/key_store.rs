@@ -35,7 +35,7 @@ pub enum KeyStoreError {
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// It does not open under this key-encryption key, or the crypto library failed.
-    #[error("key file {path} does not open under this key-encryption key", path = .0.display())]
+    #[error("key file {path} does not open under this key-encryption key; bring back the one that wrapped it, or the file's copy", path = .0.display())]
     Unwrap(PathBuf),
     /// The crypto library failed.
     #[error(transparent)]
@@ -229,6 +229,15 @@ impl PeriodKey {
     /// The batch's own key, and the commitment that its header carries: AES-GCM alone would let one
     /// ciphertext open under two keys.
     pub(crate) fn batch_key(&self, header: &BatchHeader) -> Result<(SealKey, [u8; 32]), KeyFault> {
+        let (key, commitment) = self.batch_secret(header)?;
+        Ok((SealKey::new(key.expose())?, commitment))
+    }
+
+    /// The same, with the key's bytes: for whoever hands it on under another seal.
+    pub(crate) fn batch_secret(
+        &self,
+        header: &BatchHeader,
+    ) -> Result<(Secret<[u8; 32]>, [u8; 32]), KeyFault> {
         let mut out = [0; 64];
         let info: [&[u8]; 4] = [
             b"phiward ledger batch 1",
@@ -240,7 +249,7 @@ impl PeriodKey {
         let out = Secret::new(out);
         let (key, commitment) = out.expose().split_at(32);
         let commitment = commitment.try_into().map_err(|_| KeyFault)?;
-        Ok((SealKey::from_slice(key)?, commitment))
+        Ok((Secret::new(key.try_into().map_err(|_| KeyFault)?), commitment))
     }
 
     /// The blind token of a value: equal values of one month have equal tokens, and nothing else

@@ -18,8 +18,10 @@ use crate::entry::{Entry, Prepared, prepare, prepare_open};
 use crate::files::{self, Disk, SystemDisk};
 use crate::key_store::{KeyStore, TokenCache};
 use crate::note::{self, Checkpoint, DayCertificate, VerifierKey};
+use crate::receipt::Receipts;
 use crate::recover::{Found, OpenError, SetAside, io_error, recover};
 use crate::segment::LiveSegment;
+use crate::tile;
 use crate::writer::{Message, Shared, Writer};
 
 /// What a ledger needs to open.
@@ -127,12 +129,17 @@ pub struct Opened {
 /// A thing that stands in the ledger, or that the ledger was offered and could not take: only the
 /// ledger makes one, so whoever holds it has recorded it.
 #[derive(Debug)]
-pub struct Recorded<T>(T);
+pub struct Recorded<T>(T, Option<Position>);
 
 impl<T> Recorded<T> {
     /// The thing itself.
     pub const fn get(&self) -> &T {
         &self.0
+    }
+
+    /// Where it stands; `None` if the ledger could not take it.
+    pub const fn position(&self) -> Option<Position> {
+        self.1
     }
 
     /// The thing itself, by move.
@@ -148,6 +155,7 @@ pub struct Ledger {
     room: Arc<Semaphore>,
     shared: Arc<Shared>,
     key: VerifierKey,
+    receipts: Arc<Receipts>,
 }
 
 /// Appends that may wait at a time.
@@ -178,6 +186,7 @@ impl Ledger {
             room: Arc::new(Semaphore::new(ROOM)),
             shared: Arc::clone(&writer.shared),
             key: writer.stable.0.clone(),
+            receipts: Arc::new(Receipts::new(writer.options.dir.clone(), writer.tiles.clone())),
         };
         let dir = writer.options.dir.clone();
         std::thread::Builder::new()
@@ -282,10 +291,14 @@ impl Ledger {
     /// Records a refusal. If the ledger is down, the refusal is still given.
     pub async fn refused(&self, mut entry: Entry, reject: Reject) -> Recorded<Reject> {
         entry.outcome = Outcome::Refused(reject);
-        if let Err(fault) = self.append(vec![entry]).await {
-            tracing::error!(reject = reject.id(), %fault, "a refusal could not be recorded");
-        }
-        Recorded(reject)
+        let position = match self.append(vec![entry]).await {
+            Ok(positions) => positions.first().copied(),
+            Err(fault) => {
+                tracing::error!(reject = reject.id(), %fault, "a refusal could not be recorded");
+                None
+            }
+        };
+        Recorded(reject, position)
     }
 
     /// Signs the tree as it stands, and returns the signed note.
@@ -322,6 +335,10 @@ impl Ledger {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Close(reply))?;
         answer.await.map_err(|_| self.gone())?
+    }
+
+    pub(crate) fn receipts(&self) -> &Receipts {
+        &self.receipts
     }
 
     fn send(&self, message: Message) -> Result<(), LedgerFault> {
@@ -398,6 +415,7 @@ fn start(options: LedgerOptions, lock: std::fs::File) -> Result<(Writer, Opened)
     }
     let segment = LiveSegment::create(&dir, &state, options.segment_bytes, &options.disk)
         .map_err(io_error(&dir))?;
+    let tiles = tile::keep(&dir, &state.tree).map_err(io_error(&dir))?;
     let records = state.seq;
     let mut writer = Writer {
         state,
@@ -407,6 +425,7 @@ fn start(options: LedgerOptions, lock: std::fs::File) -> Result<(Writer, Opened)
         period: None,
         tokens: TokenCache::default(),
         segment,
+        tiles,
         shared: Arc::default(),
         buffer: Vec::new(),
         scratch: Vec::new(),

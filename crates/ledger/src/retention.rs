@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use domain::Kind;
 
@@ -17,12 +19,17 @@ use crate::files;
 use crate::format::{MAX_SEGMENT_HEADER, SegmentHeader, VERSION_OPEN};
 use crate::gap::{Place, Weight};
 use crate::key_store::period_path;
-use crate::note::VerifierKey;
+use crate::note::{Checkpoint, Note, VerifierKey};
+use crate::proof::{self, ProofError};
 use crate::rewrap::wipe;
+use crate::tile;
+use crate::tree::{Hash, leaf_hash};
 use crate::walk::{SegmentReader, Step};
 
 const MAGIC: &[u8; 8] = b"PHWSHR1\n";
 const DAY_MS: u64 = 86_400_000;
+/// 45 CFR 164.316(b)(2)(i): six years. A log that was shredded earlier does not verify.
+pub const LEAST_DAYS: u32 = 2_192;
 
 /// A month cannot be shredded, or not now. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +45,9 @@ pub enum RetentionError {
     /// A segment of the month is damaged; shredding would hide it.
     #[error("segment {0} is damaged, and shredding would hide it; run verify")]
     Damaged(u32),
+    /// What old checkpoints are compared by would be gone with the segments.
+    #[error("the hash tiles are not complete{0}; try again in a minute, with the server running")]
+    Tiles(String),
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> RetentionError + use<'_> {
@@ -134,7 +144,6 @@ pub(crate) fn stub_path(dir: &Path, segment: u32) -> PathBuf {
 /// Whether the dropped segments, with the bytes of their stubs, are those that the log says were
 /// shredded; the ones that are not are given back.
 pub(crate) fn uncovered(shreds: &[Shred], stubs: &BTreeMap<u32, Vec<u8>>) -> Vec<u32> {
-    let mut left: Vec<u32> = Vec::new();
     let mut covered = std::collections::BTreeSet::new();
     for shred in shreds {
         let Some((first, last)) = shred.segments else { continue };
@@ -142,15 +151,16 @@ pub(crate) fn uncovered(shreds: &[Shred], stubs: &BTreeMap<u32, Vec<u8>>) -> Vec
         let mut count = 0_u64;
         for bytes in stubs.range(first..=last.max(first)).map(|(_, bytes)| bytes) {
             sha.update(bytes);
-            count += 1;
+            // A month's record speaks for no other month's segments.
+            let own = Stub::decode(bytes).map(|stub| period_of(stub.after.time));
+            count += u64::from(own == Some(shred.period));
         }
         let all = u64::from(last).checked_sub(u64::from(first)).map(|span| span + 1);
         if all == Some(count) && sha.finish() == shred.stubs {
             covered.extend(first..=last);
         }
     }
-    left.extend(stubs.keys().filter(|segment| !covered.contains(segment)));
-    left
+    stubs.keys().filter(|segment| !covered.contains(segment)).copied().collect()
 }
 
 /// The months that the log says were shredded. Reads the whole log.
@@ -188,30 +198,46 @@ pub fn shred_again(dir: &Path, keys_dir: &Path) -> Result<Vec<u32>, RetentionErr
     Ok(again)
 }
 
+/// Whether there is a month's key.
+pub fn has_key(keys_dir: &Path, period: u32) -> bool {
+    period_path(keys_dir, period).exists()
+}
+
+/// Destroys a month's key.
+///
+/// # Errors
+/// [`RetentionError::Io`].
+pub fn destroy_key(keys_dir: &Path, period: u32) -> Result<(), RetentionError> {
+    let path = period_path(keys_dir, period);
+    if path.exists() { wipe(&path).map_err(failed(&path)) } else { Ok(()) }
+}
+
 /// The months of which there is a key or a segment, in order.
 ///
 /// # Errors
 /// [`RetentionError::Io`].
 pub fn periods(dir: &Path, keys_dir: &Path) -> Result<Vec<u32>, RetentionError> {
     let mut found = crate::key_store::periods(keys_dir).map_err(failed(keys_dir))?;
-    for (_, path) in files::segments(dir).map_err(failed(dir))? {
-        found.extend(first_period(&path).map_err(failed(&path))?);
+    for (number, path) in files::segments(dir).map_err(failed(dir))? {
+        found.extend(first_period(number, &path)?);
     }
     found.sort_unstable();
     found.dedup();
     Ok(found)
 }
 
-/// The month of a segment's first batch; a segment begins with each day, so it is of all.
-fn first_period(path: &Path) -> io::Result<Option<u32>> {
-    let (mut reader, header) = SegmentReader::open(path)?;
+/// The month of a segment's first batch; a segment begins with each day, so it is of all. `None` for
+/// one that is still empty.
+fn first_period(number: u32, path: &Path) -> Result<Option<u32>, RetentionError> {
+    let (mut reader, header) = SegmentReader::open(path).map_err(failed(path))?;
     if header.is_none() {
-        return Ok(None);
+        return Err(RetentionError::Damaged(number));
     }
-    Ok(match reader.step()? {
-        Step::Batch(batch) => Some(batch.header.period),
-        _ => None,
-    })
+    match reader.step().map_err(failed(path))? {
+        Step::Batch(batch) => Ok(Some(batch.header.period)),
+        Step::End => Ok(None),
+        Step::Bad => Err(RetentionError::Damaged(number)),
+    }
 }
 
 /// What shredding a month will do; made without changing anything.
@@ -242,7 +268,7 @@ impl ShredPlan {
         let mut bytes = 0;
         let present = files::segments(dir).map_err(failed(dir))?;
         for (number, path) in &present {
-            if first_period(path).map_err(failed(path))? != Some(period) {
+            if first_period(*number, path)? != Some(period) {
                 continue;
             }
             let stub = Self::stub(dir, *number, path, period, stable)?.encode();
@@ -280,9 +306,12 @@ impl ShredPlan {
         let (mut reader, before) = SegmentReader::open(path).map_err(failed(path))?;
         let before = before.filter(|header| header.segment == number).ok_or_else(damaged)?;
         let mut chain = Chain::new(before.clone(), stable.clone(), &[]);
+        let mut hashes = Vec::new();
         loop {
             match reader.step().map_err(failed(path))? {
                 Step::Batch(batch) if batch.header.period == period => {
+                    hashes.push(leaf_hash(batch.header_bytes));
+                    hashes.extend(batch.leaves().flatten().map(|leaf| leaf_hash(leaf.bytes)));
                     chain.batch(&batch, Place::default());
                 }
                 Step::End => break,
@@ -298,7 +327,11 @@ impl ShredPlan {
         let after = after.ok_or_else(damaged)?;
         let expected = State { segment: next, ..chain.state.clone() };
         let broken = chain.gaps.iter().any(|gap| gap.kind.weight() == Weight::Broken);
-        if broken || after != expected { Err(damaged()) } else { Ok(Stub { before, after }) }
+        if broken || after != expected {
+            return Err(damaged());
+        }
+        keep_tiles(dir, before.tree.size()..after.tree.size(), &hashes)?;
+        Ok(Stub { before, after })
     }
 
     /// Whether there is anything left to do.
@@ -325,6 +358,36 @@ impl ShredPlan {
         files::sync_dir(&self.dir).map_err(failed(&self.dir))
     }
 }
+
+/// The hash tiles are what proves an old checkpoint once the segments are gone: they must have every
+/// leaf's hash before.
+fn keep_tiles(dir: &Path, leaves: Range<u64>, hashes: &[Hash]) -> Result<(), RetentionError> {
+    let whole = || tile::leaf_hashes(dir, leaves.clone()).as_deref() == Some(hashes);
+    if whole() {
+        return Ok(());
+    }
+    // Full tiles are made again here; what stands right of them the writer's own thread keeps.
+    let made = || -> Result<(), ProofError> {
+        let note = proof::checkpoint(dir)?;
+        let head = Checkpoint::parse(Note::parse(&note)?.text())?;
+        let mut tree = tile::SignedTree::open(dir, head.size, &head.root)?;
+        for index in leaves.start / TILE..=leaves.end.saturating_sub(1) / TILE {
+            tree.tile(0, index)?;
+        }
+        Ok(())
+    };
+    let made = made();
+    for _ in 0..40 {
+        if whole() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Err(RetentionError::Tiles(made.err().map_or_else(String::new, |error| format!(": {error}"))))
+}
+
+/// Leaves under a tile.
+const TILE: u64 = tile::TILE_WIDTH as u64;
 
 /// The stubs of a directory, by segment number.
 pub(crate) fn stubs(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
@@ -373,19 +436,28 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_record_names_with_this_hash_is_covered() {
-        let stubs: BTreeMap<u32, Vec<u8>> =
-            [(1, vec![1]), (2, vec![2]), (3, vec![3])].into_iter().collect();
-        let shred = |first, last, bytes: &[u8]| Shred {
-            period: 202_001,
-            segments: Some((first, last)),
-            stubs: keys::sha256(bytes),
+    fn only_what_a_record_names_with_this_hash_and_month_is_covered() {
+        let stub = |segment: u32| {
+            let before = State { segment, ..crate::chain::genesis(1) };
+            // 2020-01-15.
+            let after = State { segment: segment + 1, time: 1_579_046_400_000, ..before.clone() };
+            Stub { before, after }.encode()
         };
-        assert_eq!(uncovered(&[shred(1, 3, &[1, 2, 3])], &stubs), Vec::<u32>::new());
-        assert_eq!(uncovered(&[shred(1, 2, &[1, 2])], &stubs), [3]);
-        assert_eq!(uncovered(&[shred(1, 3, &[1, 2, 4])], &stubs), [1, 2, 3]);
-        assert_eq!(uncovered(&[shred(1, 4, &[1, 2, 3])], &stubs), [1, 2, 3]);
-        assert_eq!(uncovered(&[shred(3, 1, &[1, 2, 3])], &stubs), [1, 2, 3]);
+        let stubs: BTreeMap<u32, Vec<u8>> = (1..=3).map(|n| (n, stub(n))).collect();
+        let shred = |first: u32, last: u32, period| Shred {
+            period,
+            segments: Some((first, last)),
+            stubs: keys::sha256(
+                &(first.min(last)..=last.max(first)).map(stub).collect::<Vec<_>>().concat(),
+            ),
+        };
+        assert_eq!(uncovered(&[shred(1, 3, 202_001)], &stubs), Vec::<u32>::new());
+        assert_eq!(uncovered(&[shred(1, 2, 202_001)], &stubs), [3]);
+        assert_eq!(uncovered(&[shred(1, 3, 202_002)], &stubs), [1, 2, 3]);
+        assert_eq!(uncovered(&[shred(1, 4, 202_001)], &stubs), [1, 2, 3]);
+        assert_eq!(uncovered(&[shred(3, 1, 202_001)], &stubs), [1, 2, 3]);
+        let bent = Shred { stubs: [0; 32], ..shred(1, 3, 202_001) };
+        assert_eq!(uncovered(&[bent], &stubs), [1, 2, 3]);
         assert_eq!(uncovered(&[], &stubs), [1, 2, 3]);
     }
 }

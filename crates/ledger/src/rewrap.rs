@@ -64,8 +64,7 @@ pub fn wrapped_keys(
 fn exchange(path: &Path, content: &[u8]) -> io::Result<bool> {
     let temporary = files::temporary(path);
     let mut options = File::options();
-    let mut file =
-        options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
     drop(file);
@@ -100,4 +99,72 @@ pub(crate) fn wipe(path: &Path) -> io::Result<()> {
 
 fn sync_parent(path: &Path) -> io::Result<()> {
     files::sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use keys::SystemRandom;
+    use keys::custody::{Chain, FileKek};
+
+    use super::*;
+
+    #[test]
+    fn a_file_gets_the_new_content_and_an_erased_one_does_not_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("day-2026-11-27.key");
+        fs::write(&path, b"old").unwrap();
+        assert!(exchange(&path, b"new").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        fs::remove_file(&path).unwrap();
+        assert!(!exchange(&path, b"newer").unwrap());
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            0,
+            "neither under its name nor beside"
+        );
+    }
+
+    #[test]
+    fn a_key_is_wrapped_anew_once_and_stays_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let kek = |name: &str| -> Arc<dyn Custody> {
+            Arc::new(FileKek::create(&dir.path().join(name), Arc::new(SystemRandom)).unwrap())
+        };
+        let (old, new) = (kek("old"), kek("new"));
+        let path = dir.path().join("stable.key");
+        key_file::create(&path, &old.wrap("p", b"secret").unwrap()).unwrap();
+        let chain = Chain(vec![Arc::clone(&new), Arc::clone(&old)]);
+        assert!(rewrap_file(&path, "p", &chain).unwrap());
+        assert!(!rewrap_file(&path, "p", &chain).unwrap());
+        let wrapped = fs::read(&path).unwrap();
+        assert_eq!(new.unwrap("p", &wrapped).unwrap().expose(), b"secret");
+        assert!(old.unwrap("p", &wrapped).is_err());
+        assert!(matches!(rewrap_file(&path, "q", &chain), Err(KeyStoreError::Unwrap(_))));
+        assert_eq!(fs::read(&path).unwrap(), wrapped);
+    }
+
+    #[test]
+    fn every_kind_of_key_file_has_its_purpose_and_nothing_else_has() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "stable.key",
+            "stable.vkey",
+            "day-2026-11-27.key",
+            "day-2026-02-30.key",
+            "period-202611.key",
+            "period-1.key",
+            "checkpoint",
+            "other.key",
+        ] {
+            fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        let found = wrapped_keys(dir.path(), "o", 2).unwrap();
+        let purposes: Vec<&str> = found.iter().map(|(_, purpose)| purpose.as_str()).collect();
+        assert_eq!(
+            purposes,
+            ["ledger day key 20784 o 2", "ledger period key 202611 o 2", "ledger stable key o 2"]
+        );
+    }
 }

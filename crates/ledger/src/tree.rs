@@ -83,50 +83,17 @@ impl ProofBuilder {
     /// The audit path of leaf `index` in the tree of `size` leaves (RFC 6962 §2.1.1); `None` if
     /// there is no such leaf.
     pub fn inclusion(index: u64, size: u64) -> Option<Self> {
-        if index >= size {
-            return None;
-        }
-        let (mut low, mut high) = (0, size);
-        let mut ranges = Vec::new();
-        while high - low > 1 {
-            let middle = low + split(high - low);
-            if index < middle {
-                ranges.push((middle, high));
-                high = middle;
-            } else {
-                ranges.push((low, middle));
-                low = middle;
-            }
-        }
-        Some(Self::of(ranges))
+        inclusion_ranges(index, size).map(Self::of)
     }
 
     /// The proof that the tree of `old` leaves begins the tree of `new` leaves (RFC 6962 §2.1.2);
     /// `None` unless `1 ≤ old ≤ new`.
     pub fn consistency(old: u64, new: u64) -> Option<Self> {
-        if old == 0 || old > new {
-            return None;
-        }
-        let (mut low, mut high) = (0, new);
-        let mut ranges = Vec::new();
-        while old != high {
-            let middle = low + split(high - low);
-            if old <= middle {
-                ranges.push((middle, high));
-                high = middle;
-            } else {
-                ranges.push((low, middle));
-                low = middle;
-            }
-        }
-        if low != 0 {
-            ranges.push((low, high));
-        }
-        Some(Self::of(ranges))
+        consistency_ranges(old, new).map(Self::of)
     }
 
     fn of(ranges: Vec<(u64, u64)>) -> Self {
-        Self { ranges: ranges.into_iter().rev().map(|(a, b)| (a, b, Frontier::new())).collect() }
+        Self { ranges: ranges.into_iter().map(|(a, b)| (a, b, Frontier::new())).collect() }
     }
 
     /// Takes the hash of the leaf at `index`; leaves come in order.
@@ -145,6 +112,51 @@ impl ProofBuilder {
             .map(|(low, high, frontier)| (frontier.size() == high - low).then(|| frontier.root()))
             .collect()
     }
+}
+
+/// The leaves under each hash of an audit path, in the path's order (RFC 6962 §2.1.1).
+pub(crate) fn inclusion_ranges(index: u64, size: u64) -> Option<Vec<(u64, u64)>> {
+    if index >= size {
+        return None;
+    }
+    let (mut low, mut high) = (0, size);
+    let mut ranges = Vec::new();
+    while high - low > 1 {
+        let middle = low + split(high - low);
+        if index < middle {
+            ranges.push((middle, high));
+            high = middle;
+        } else {
+            ranges.push((low, middle));
+            low = middle;
+        }
+    }
+    ranges.reverse();
+    Some(ranges)
+}
+
+/// The leaves under each hash of a consistency proof, in the proof's order (RFC 6962 §2.1.2).
+pub(crate) fn consistency_ranges(old: u64, new: u64) -> Option<Vec<(u64, u64)>> {
+    if old == 0 || old > new {
+        return None;
+    }
+    let (mut low, mut high) = (0, new);
+    let mut ranges = Vec::new();
+    while old != high {
+        let middle = low + split(high - low);
+        if old <= middle {
+            ranges.push((middle, high));
+            high = middle;
+        } else {
+            ranges.push((low, middle));
+            low = middle;
+        }
+    }
+    if low != 0 {
+        ranges.push((low, high));
+    }
+    ranges.reverse();
+    Some(ranges)
 }
 
 /// The largest power of two smaller than `size`, for `size` ≥ 2 (RFC 6962 §2.1).

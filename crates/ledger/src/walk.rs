@@ -142,6 +142,18 @@ impl SegmentReader {
         Ok(Batch::read(self.bytes(offset, len)?, hash).map_or(Step::Bad, Step::Batch))
     }
 
+    /// Moves past the next batch without looking into it; `None` where none begins.
+    pub(crate) fn skip(&mut self) -> io::Result<Option<BatchHeader>> {
+        let offset = self.offset;
+        let Some(header) = BatchHeader::decode(self.bytes(offset, BATCH_HEADER_LEN)?) else {
+            return Ok(None);
+        };
+        let next = header.batch_len().and_then(|len| offset.checked_add(len as u64));
+        let Some(next) = next else { return Ok(None) };
+        self.offset = next;
+        Ok(Some(header))
+    }
+
     /// Where the data ends at or after `from`: past it there are only zeros.
     pub(crate) fn end_of_data(&mut self, from: u64) -> io::Result<u64> {
         let (mut end, mut at) = (from, from);

@@ -23,6 +23,7 @@ use crate::ledger::{LedgerFault, LedgerOptions, Position};
 use crate::note::{self, Checkpoint, DayCertificate, VerifierKey};
 use crate::read::nonce;
 use crate::segment::LiveSegment;
+use crate::tile::Feed;
 use crate::tree::leaf_hash;
 
 /// What the handles ask for.
@@ -77,6 +78,7 @@ pub(crate) struct Writer {
     pub period: Option<(u32, PeriodKey)>,
     pub tokens: TokenCache,
     pub segment: LiveSegment,
+    pub tiles: Feed,
     pub shared: Arc<Shared>,
     pub buffer: Vec<u8>,
     pub scratch: Vec<u8>,
@@ -261,7 +263,9 @@ impl Writer {
             let time = writer.time()?;
             writer.own(Kind::Stopped, &Body::default(), time)?;
             writer.checkpoint()?;
-            Ok(writer.segment.trim()?)
+            writer.segment.trim()?;
+            writer.tiles.settle_blocking();
+            Ok(())
         };
         let result = stop(self);
         if self.poison_on(result) { Err(LedgerFault::Failed) } else { Ok(()) }
@@ -341,6 +345,7 @@ impl Writer {
         }
         self.signed = self.state.tree.size();
         *self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = note;
+        self.tiles.signed();
         Ok(())
     }
 
@@ -421,12 +426,15 @@ impl Writer {
         header.leaves_len = u32::try_from(out.len() - BATCH_HEADER_LEN)?;
         let head = header.encode();
         out.iter_mut().zip(head).for_each(|(to, from)| *to = from);
-        self.state.tree.push(leaf_hash(&head));
+        let first_leaf = self.state.tree.size();
+        let mut hashes = Vec::with_capacity(self.ends.len() + 1);
+        hashes.push(leaf_hash(&head));
         let mut start = BATCH_HEADER_LEN;
         for end in &self.ends {
-            self.state.tree.push(leaf_hash(out.get(start..*end).unwrap_or_default()));
+            hashes.push(leaf_hash(out.get(start..*end).unwrap_or_default()));
             start = *end;
         }
+        hashes.iter().for_each(|hash| self.state.tree.push(*hash));
         let footer = Footer {
             size: self.state.tree.size(),
             root: self.state.tree.root(),
@@ -439,6 +447,7 @@ impl Writer {
         self.state.seq += u64::from(header.count);
         self.state.time = time;
         self.segment.append(out)?;
+        self.tiles.leaves(first_leaf, hashes);
         Ok(())
     }
 }

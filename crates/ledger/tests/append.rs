@@ -102,8 +102,7 @@ async fn no_file_holds_a_word_of_what_was_recorded() {
     }
     ledger.close().await.unwrap();
     for dir in [bench.dir(), bench.keys_dir()] {
-        for file in std::fs::read_dir(dir).unwrap() {
-            let path = file.unwrap().path();
+        for path in support::files(&dir) {
             let bytes = std::fs::read(&path).unwrap();
             for word in ["canary", "203.0.113", "Observation"] {
                 let found = bytes.windows(word.len()).any(|w| w == word.as_bytes());

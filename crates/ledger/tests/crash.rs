@@ -73,16 +73,15 @@ type Snapshot = Vec<(std::path::PathBuf, Vec<u8>)>;
 fn snapshot(bench: &Bench) -> Snapshot {
     [bench.dir(), bench.keys_dir()]
         .iter()
-        .flat_map(|dir| fs::read_dir(dir).unwrap())
-        .map(|entry| entry.unwrap().path())
+        .flat_map(|dir| support::files(dir))
         .map(|path| (path.clone(), fs::read(path).unwrap()))
         .collect()
 }
 
 fn restore(bench: &Bench, files: &Snapshot) {
     for dir in [bench.dir(), bench.keys_dir()] {
-        for file in fs::read_dir(dir).unwrap() {
-            fs::remove_file(file.unwrap().path()).unwrap();
+        for file in support::files(&dir) {
+            fs::remove_file(file).unwrap();
         }
     }
     for (path, bytes) in files {

@@ -370,17 +370,16 @@ async fn a_forged_expectation_or_checkpoint_fails_and_a_missing_one_is_unproven(
 #[tokio::test]
 async fn a_rolled_back_directory_is_refused_by_its_keys_and_fails_by_an_old_checkpoint() {
     let (bench, _) = filled().await;
-    let snapshot: Vec<_> = fs::read_dir(bench.dir())
-        .unwrap()
-        .map(|e| e.unwrap().path())
+    let snapshot: Vec<_> = support::files(&bench.dir())
+        .into_iter()
         .map(|path| (fs::read(&path).unwrap(), path))
         .collect();
     let (ledger, _) = bench.open();
     ledger.append(vec![entry(1)]).await.unwrap();
     let kept = ledger.checkpoint().await.unwrap();
     ledger.close().await.unwrap();
-    for file in fs::read_dir(bench.dir()).unwrap() {
-        fs::remove_file(file.unwrap().path()).unwrap();
+    for file in support::files(&bench.dir()) {
+        fs::remove_file(file).unwrap();
     }
     for (bytes, path) in snapshot {
         fs::write(path, bytes).unwrap();
@@ -389,8 +388,8 @@ async fn a_rolled_back_directory_is_refused_by_its_keys_and_fails_by_an_old_chec
     fails_with(&bench, &[kept], GapKind::CheckpointAhead);
     assert!(matches!(Ledger::open(bench.options()), Err(OpenError::Rollback { .. })));
     // All of it gone is a rollback, too.
-    for file in fs::read_dir(bench.dir()).unwrap() {
-        fs::remove_file(file.unwrap().path()).unwrap();
+    for file in support::files(&bench.dir()) {
+        fs::remove_file(file).unwrap();
     }
     assert!(matches!(Ledger::open(bench.options()), Err(OpenError::Rollback { .. })));
 }

@@ -2,8 +2,6 @@
 //! beside a running server. It never holds a key of the ledger's or the key-encryption key. A file is
 //! there whole, proven readable, or not at all.
 
-pub(crate) mod file;
-
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,8 +12,10 @@ use domain::Clock;
 use keys::custody::{Chain, Custody};
 use keys::{SystemRandom, key_file};
 use ledger::{Trouble, proof};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::Store;
+use store::dump::Inspector;
 
 use crate::admin::{Command, Work};
 use crate::cli::AdminArg;
@@ -24,13 +24,15 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::{Keyring, ROOT_FILE};
 use crate::ledger_access::carry_out;
+use crate::sealed_file::{FileKind, Lines, Opened, Writer, Written, hex_text};
 use crate::system::{ledger_name, ledger_stream};
 use crate::{kek, output};
-use file::{Backup, Manifest, Writer, Written, hex_text};
 
 /// What it takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: phiward backup /backups/phiward-2026-11-27\n         phiward backup --verify /backups/phiward-2026-11-27")]
+#[command(
+    after_help = "Example: phiward backup /backups/phiward-2026-11-27\n         phiward backup --verify /backups/phiward-2026-11-27"
+)]
 pub(crate) struct BackupArgs {
     /// The file to write; an existing one is left alone.
     file: PathBuf,
@@ -44,9 +46,43 @@ pub(crate) struct BackupArgs {
     admin: AdminArg,
 }
 
+/// The first sealed line. Never a key of the ledger's, never the key-encryption key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Manifest {
+    /// The number of the stream that was written.
+    pub(crate) stream: u32,
+    /// The stream's public key.
+    pub(crate) verifier_key: String,
+    /// The stream's last signed note.
+    pub(crate) checkpoint: String,
+    /// The root key, as the key-encryption key wrapped it.
+    pub(crate) root: String,
+    /// The configuration file.
+    pub(crate) config: String,
+}
+
+/// A backup being read.
+pub(crate) struct Backup {
+    pub(crate) created: i64,
+    pub(crate) manifest: Manifest,
+    pub(crate) lines: Lines,
+}
+
+impl Backup {
+    /// Opens a backup of this node's.
+    pub(crate) fn open(path: &Path, name: &str, custody: &dyn Custody) -> Result<Self, Failure> {
+        let Opened { head, lines, manifest } = Opened::open(FileKind::Backup, path, name, custody)?;
+        let manifest = serde_json::from_slice(&manifest)
+            .map_err(|_| Failure::check(format!("{}: is of a newer version", path.display())))?;
+        Ok(Self { created: head.created, manifest, lines })
+    }
+}
+
 /// What a backup holds.
 pub(crate) struct Summary {
     pub(crate) created: i64,
+    /// The greatest number of a stream that it knows.
     pub(crate) stream: u32,
     pub(crate) rows: u64,
 }
@@ -84,7 +120,11 @@ pub(crate) fn run(args: BackupArgs) -> Result<(), Failure> {
             "file": args.file.display().to_string(), "bytes": made.bytes, "sha256": sha256,
         }));
     }
-    output::line(&format!("wrote  {} ({} bytes, SHA-256 {sha256})", args.file.display(), made.bytes));
+    output::line(&format!(
+        "wrote  {} ({} bytes, SHA-256 {sha256})",
+        args.file.display(),
+        made.bytes
+    ));
     output::line("it opens with the key-encryption key only: keep that one elsewhere");
     Ok(())
 }
@@ -136,8 +176,9 @@ fn write(
     let file = options.write(true).create_new(true).mode(0o600).open(part);
     let file = file.map_err(|error| failed(&error))?;
     let created = SystemClock.now().millis();
-    let mut writer = Writer::new(file, &ledger_name(config), created, &*keyring.custody)
-        .map_err(|error| failed(&error))?;
+    let mut writer =
+        Writer::new(FileKind::Backup, file, &ledger_name(config), created, &*keyring.custody)
+            .map_err(|error| failed(&error))?;
     let line = serde_json::to_vec(&manifest).map_err(|_| Failure::internal())?;
     writer.line(&line).map_err(|error| failed(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -159,7 +200,8 @@ fn write(
 fn manifest(config: &Config) -> Result<Manifest, Failure> {
     let missing = |what: String| Failure::trouble(Trouble::NoLedger, what);
     let read = |path: PathBuf| {
-        std::fs::read_to_string(&path).map_err(|error| missing(format!("{}: {error}", path.display())))
+        std::fs::read_to_string(&path)
+            .map_err(|error| missing(format!("{}: {error}", path.display())))
     };
     let checkpoint = proof::checkpoint(&config.ledger.dir)
         .map_err(|error| missing(format!("{}: {error}", config.ledger.dir.display())))?;
@@ -179,17 +221,12 @@ pub(crate) fn check(path: &Path, name: &str, custody: &dyn Custody) -> Result<Su
     let failed =
         |what: &dyn std::fmt::Display| Failure::check(format!("{}: {what}", path.display()));
     let backup = Backup::open(path, name, custody)?;
-    let (created, stream) = (backup.head.created, backup.manifest.stream);
-    let mut last = Vec::new();
-    let mut rows = 0_u64;
-    for (number, line) in backup.into_lines().enumerate() {
-        last = line.map_err(|error| failed(&error))?;
-        rows += u64::from(number > 0 && last.first() == Some(&b'['));
+    let (created, stream) = (backup.created, backup.manifest.stream);
+    let mut inspector = Inspector::default();
+    for line in backup.lines {
+        let line = line.map_err(|error| failed(&error))?;
+        inspector.line(&line).map_err(|error| failed(&error))?;
     }
-    let end = serde_json::from_slice::<serde_json::Value>(&last).ok();
-    let told = end.and_then(|end| end.get("rows").and_then(serde_json::Value::as_u64));
-    if told != Some(rows) {
-        return Err(failed(&"ends early"));
-    }
-    Ok(Summary { created, stream, rows })
+    let (rows, streams) = inspector.end().map_err(|error| failed(&error))?;
+    Ok(Summary { created, stream: stream.max(streams), rows })
 }

@@ -199,17 +199,15 @@ pub(crate) enum LedgerCommand {
     /// Disclosures, activity, refusals, unused scopes (not in this version).
     #[command(disable_help_flag = true)]
     Report(ledger_command::report::ReportArgs),
-    /// Export as FHIR AuditEvent or JSON (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Export as FHIR AuditEvent, JSON, or a tiled transparency log for anybody's tools.
+    #[command(after_help = "Example: phiward ledger export --format tlog --output ./log")]
     Export(ledger_command::export::ExportArgs),
     /// Repair from the WORM copy (not in this version).
     #[command(disable_help_flag = true)]
     Repair(ledger_command::repair::RepairArgs),
-    /// Legal holds (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Legal holds: add, list, release, show.
     Hold(ledger_command::hold::HoldArgs),
-    /// Destroy what is past its retention (not in this version).
-    #[command(disable_help_flag = true)]
+    /// Destroy what is past its retention.
     Shred(ledger_command::shred::ShredArgs),
     /// Print the search token of a patient, person or app for a month.
     Token(ledger_command::token::TokenArgs),

@@ -13,6 +13,7 @@ use crate::admin::SOCKET;
 use crate::cli::DoctorArgs;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::key::rotate;
 use crate::keyring::Keyring;
 use crate::output;
 use crate::system::{certificates, tls_files};
@@ -109,6 +110,12 @@ fn keys(config: &Config) -> Finding {
         };
     }
     match Keyring::open_existing(config) {
+        Ok(_) if config.keys_dir.join(rotate::MARKER).exists() => found(
+            "keys",
+            State::Doubt,
+            "a change of the key-encryption key was cut short; every key opens",
+            "phiward key rotate -c FILE",
+        ),
         Ok(_) => good("keys", "the key-encryption key opens the root key"),
         Err(failure) => found(
             "keys",

@@ -8,7 +8,6 @@ use domain::Secret;
 use keys::custody::{Chain, Custody, FileKek};
 use keys::pkcs11::{Pkcs11Custody, TokenKey};
 use keys::{SystemRandom, key_file};
-use ledger::Trouble;
 
 use crate::config::{Config, PinSource, TokenConfig};
 use crate::failure::Failure;
@@ -27,7 +26,10 @@ pub(crate) fn custody(config: &Config) -> Result<Arc<dyn Custody>, Failure> {
         }
         files.push(Arc::new(open_file(kek)?));
         for old in retired(kek) {
-            files.push(Arc::new(open_file(&old)?));
+            // For older backups only: one that is not in order must not keep a server from starting.
+            if let Ok(old) = open_file(&old) {
+                files.push(Arc::new(old));
+            }
         }
     }
     let chain = if config.keys.in_token { [token, files] } else { [files, token] };
@@ -37,7 +39,7 @@ pub(crate) fn custody(config: &Config) -> Result<Arc<dyn Custody>, Failure> {
 /// The token of this configuration, open.
 pub(crate) fn open_token(token: &TokenConfig) -> Result<Pkcs11Custody, Failure> {
     Pkcs11Custody::open(key_of(token), &pin(token)?, Arc::new(SystemRandom))
-        .map_err(|error| Failure::trouble(Trouble::KeyMissing, error.to_string()))
+        .map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Makes the token's key.
@@ -48,11 +50,7 @@ pub(crate) fn create_in_token(token: &TokenConfig) -> Result<(), Failure> {
 }
 
 fn key_of(token: &TokenConfig) -> TokenKey {
-    TokenKey {
-        module: token.module.clone(),
-        token: token.token.clone(),
-        label: token.key.clone(),
-    }
+    TokenKey { module: token.module.clone(), token: token.token.clone(), label: token.key.clone() }
 }
 
 fn pin(token: &TokenConfig) -> Result<Secret<String>, Failure> {
@@ -70,8 +68,7 @@ fn pin(token: &TokenConfig) -> Result<Secret<String>, Failure> {
 
 /// A key-encryption key in a file.
 pub(crate) fn open_file(path: &Path) -> Result<FileKek, Failure> {
-    FileKek::open(path, Arc::new(SystemRandom))
-        .map_err(|error| Failure::trouble(Trouble::KeyMissing, error.to_string()))
+    FileKek::open(path, Arc::new(SystemRandom)).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Where the next key-encryption key stands while keys are wrapped anew.
@@ -90,9 +87,10 @@ pub(crate) fn retired(kek: &Path) -> Vec<PathBuf> {
     let name = kek.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let dir = kek.parent().unwrap_or(Path::new("."));
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        let number = entry.file_name().to_str().and_then(|other| {
-            other.strip_prefix(name)?.strip_prefix(".retired-")?.parse().ok()
-        });
+        let number = entry
+            .file_name()
+            .to_str()
+            .and_then(|other| other.strip_prefix(name)?.strip_prefix(".retired-")?.parse().ok());
         found.extend(number.map(|number| (number, entry.path())));
     }
     found.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));

@@ -53,8 +53,7 @@ impl Keyring {
             return Err(Failure::usage(format!("{}: {what}", config.keys_dir.display())));
         }
         let path = config.keys_dir.join(ROOT_FILE);
-        let wrapped = key_file::read(&path)
-            .map_err(|error| Failure::trouble(Trouble::KeyMissing, error.to_string()))?;
+        let wrapped = key_file::read(&path).map_err(|error| Failure::usage(error.to_string()))?;
         let root = custody.unwrap(ROOT, wrapped.expose()).map_err(|_| {
             let what = format!(
                 "{} was not wrapped by the key-encryption key of {}; the two belong together: \

@@ -195,6 +195,17 @@ pub(crate) fn two_officers(
 }
 
 impl OfficerArgs {
+    /// Two different people's credentials, for work that takes two.
+    pub(crate) fn two(&self) -> Result<Vec<Credentials>, Failure> {
+        match self.officer.as_slice() {
+            [first, second] if first != second => self.credentials(),
+            _ => {
+                let what = "this takes two different privacy officers: --officer A --officer B";
+                Err(Failure::trouble(Trouble::SecondPerson, what))
+            }
+        }
+    }
+
     /// The officers' passwords, from files or from the terminal.
     pub(crate) fn credentials(&self) -> Result<Vec<Credentials>, Failure> {
         if !self.password_file.is_empty() && self.password_file.len() != self.officer.len() {
@@ -257,10 +268,13 @@ fn here(
         Ok(ledger) => ledger,
         Err(OpenError::InUse(_)) => return Ok(None),
         Err(error) => {
-            let what = format!(
-                "nothing was read, because it could not be recorded: {error}; \
-                 a copy can be read with --dir"
-            );
+            let what = match command {
+                Command::Work(_) => format!("nothing was changed: {error}"),
+                _ => format!(
+                    "nothing was read, because it could not be recorded: {error}; \
+                     a copy can be read with --dir"
+                ),
+            };
             return Err(Failure::trouble(error.trouble(), what));
         }
     };
@@ -292,7 +306,8 @@ fn here(
             Command::SignInOfficers { officers } => desk.officers(officers.clone(), &actor).await,
             Command::Work(work) => {
                 let switch = Arc::clone(&keyring.switch);
-                let shop = Shop { config: Arc::new(config.clone()), switch, desk };
+                let clock = Arc::new(SystemClock);
+                let shop = Shop { config: Arc::new(config.clone()), switch, desk, clock };
                 shop.run(work.clone(), &actor).await
             }
             _ => return Err(Failure::internal()),
@@ -306,7 +321,7 @@ fn here(
     let closed = runtime.block_on(ledger.close());
     let answer = answer?;
     closed.map_err(|error| {
-        let what = format!("nothing was read: the ledger could not be closed: {error}");
+        let what = format!("the ledger could not be closed: {error}");
         Failure::trouble(Trouble::NotWritable, what)
     })?;
     Ok(Some(answer))

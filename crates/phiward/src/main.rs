@@ -19,6 +19,7 @@ mod ledger_tasks;
 mod lock;
 mod output;
 mod restore;
+mod sealed_file;
 mod serve;
 mod system;
 mod telemetry;

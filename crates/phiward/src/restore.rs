@@ -18,19 +18,22 @@ use serde_json::json;
 use store::Store;
 use store::dump::DumpError;
 
-use crate::backup::file::{Backup, Manifest, hex_bytes};
+use crate::backup::{Backup, Manifest};
 use crate::cli::AdminArg;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::{RESTORING, ROOT, ROOT_FILE, store_key};
 use crate::lock::DataLock;
-use crate::system::{STREAM_FILE, ledger_name, ledger_stream, streams};
+use crate::sealed_file::hex_bytes;
+use crate::system::{STREAM_FILE, ledger_name, ledger_stream, stream_dir, streams};
 use crate::{backup, init, output};
 
 /// What it takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: phiward restore /backups/phiward-2026-11-27 -c /etc/phiward/phiward.toml")]
+#[command(
+    after_help = "Example: phiward restore /backups/phiward-2026-11-27 -c /etc/phiward/phiward.toml"
+)]
 pub(crate) struct RestoreArgs {
     /// The backup.
     file: PathBuf,
@@ -75,7 +78,7 @@ pub(crate) fn run(args: RestoreArgs) -> Result<(), Failure> {
         let what = format!("{}; a restore needs the server stopped", failure.message());
         Failure::trouble(Trouble::InUse, what)
     })?;
-    let plan = Plan::new(&config, &args, &found.manifest, custody)?;
+    let plan = Plan::new(&config, &args, &found.manifest, summary.stream, custody)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -123,6 +126,8 @@ struct Plan<'a> {
     marker: Marker,
     /// Whether the database may hold something.
     replace: bool,
+    /// Whether an earlier run was cut short.
+    resumes: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -130,6 +135,7 @@ impl<'a> Plan<'a> {
         config: &'a Config,
         args: &RestoreArgs,
         manifest: &Manifest,
+        known: u32,
         custody: Arc<dyn Custody>,
     ) -> Result<Self, Failure> {
         let damaged = || failed(&args.file, &"holds what it must not");
@@ -149,14 +155,16 @@ impl<'a> Plan<'a> {
         }
         let path = config.keys_dir.join(RESTORING);
         let (marker, resumes) = match std::fs::read(&path) {
-            Ok(bytes) => (serde_json::from_slice(&bytes).map_err(|_| failed(&path, &"malformed"))?, true),
+            Ok(bytes) => {
+                (serde_json::from_slice(&bytes).map_err(|_| failed(&path, &"malformed"))?, true)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let stream = new_stream(config, args, manifest)?;
+                let stream = new_stream(config, args, known)?;
                 (Marker { stream, predecessor: predecessor(config, args, manifest)? }, false)
             }
             Err(error) => return Err(failed(&path, &error)),
         };
-        Ok(Self { config, custody, root, marker, replace: args.replace || resumes })
+        Ok(Self { config, custody, root, marker, replace: args.replace || resumes, resumes })
     }
 
     async fn carry_out(&self, backup: Backup) -> Result<Vec<String>, Failure> {
@@ -175,14 +183,19 @@ impl<'a> Plan<'a> {
                 "the database is not empty; with --replace what it holds is replaced",
             ));
         }
-        key_file::create_dir(&config.keys_dir).map_err(|error| Failure::usage(error.to_string()))?;
+        key_file::create_dir(&config.keys_dir)
+            .map_err(|error| Failure::usage(error.to_string()))?;
         let path = config.keys_dir.join(RESTORING);
         let bytes = serde_json::to_vec(&self.marker).map_err(|_| Failure::internal())?;
         replace(&path, &bytes)?;
-        let lines = Box::new(backup.into_lines());
+        let lines = Box::new(backup.lines);
         let loaded = store.load(lines, true, SystemClock.now()).await;
         store.close().await;
         loaded.map_err(|error: DumpError| {
+            if !self.resumes {
+                // Nothing was done yet that would have to be finished.
+                let _gone = std::fs::remove_file(&path);
+            }
             Failure::check(format!("the database is as it was: {error}"))
         })?;
         self.put_root()?;
@@ -203,7 +216,8 @@ impl<'a> Plan<'a> {
             let aside = path.with_extension("key.before-restore");
             std::fs::rename(&path, &aside).map_err(|error| failed(&aside, &error))?;
         }
-        let wrapped = self.custody.wrap(ROOT, self.root.expose()).map_err(|_| Failure::internal())?;
+        let wrapped =
+            self.custody.wrap(ROOT, self.root.expose()).map_err(|_| Failure::internal())?;
         replace(&path, &wrapped)
     }
 
@@ -243,9 +257,7 @@ impl<'a> Plan<'a> {
             if place.stream == self.marker.stream {
                 continue;
             }
-            let mut name = self.config.ledger.dir.file_name().unwrap_or_default().to_owned();
-            name.push(format!(".stream-{}", place.stream));
-            let dir = self.config.ledger.dir.with_file_name(name);
+            let dir = stream_dir(self.config, place.stream);
             if dir.is_dir() {
                 let periods = retention::shred_again(&dir, &place.keys_dir)
                     .map_err(|error| failed(&dir, &error))?;
@@ -272,7 +284,9 @@ impl<'a> Plan<'a> {
         let body = Body {
             subject: Some(format!("local uid {}", rustix::process::getuid().as_raw())),
             role: Some("operator".to_owned()),
-            detail: Some("a backup was restored; sessions, codes and grants are revoked".to_owned()),
+            detail: Some(
+                "a backup was restored; sessions, codes and grants are revoked".to_owned(),
+            ),
             predecessor: Some(self.marker.predecessor.clone()),
             ..Body::default()
         };
@@ -285,11 +299,16 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn new_stream(config: &Config, args: &RestoreArgs, manifest: &Manifest) -> Result<u32, Failure> {
+fn new_stream(config: &Config, args: &RestoreArgs, known: u32) -> Result<u32, Failure> {
     let known = match ledger_stream(config) {
-        0 => return Err(failed(&config.ledger_keys().join(STREAM_FILE), &"is not a stream's number")),
-        own if config.ledger_keys().is_dir() => own.max(manifest.stream),
-        _ => manifest.stream,
+        0 => {
+            return Err(failed(
+                &config.ledger_keys().join(STREAM_FILE),
+                &"is not a stream's number",
+            ));
+        }
+        own if config.ledger_keys().is_dir() => own.max(known),
+        _ => known,
     };
     match args.stream {
         None => known.checked_add(1).ok_or_else(Failure::internal),
@@ -304,8 +323,8 @@ fn predecessor(
     args: &RestoreArgs,
     manifest: &Manifest,
 ) -> Result<String, Failure> {
-    let key = VerifierKey::parse(&manifest.verifier_key)
-        .map_err(|error| failed(&args.file, &error))?;
+    let key =
+        VerifierKey::parse(&manifest.verifier_key).map_err(|error| failed(&args.file, &error))?;
     let size = |text: &str| -> Option<u64> {
         let note = Note::parse(text).ok().filter(|note| note.signed_by(&key))?;
         let checkpoint = Checkpoint::parse(note.text()).ok()?;

@@ -97,11 +97,13 @@ impl System {
             settings(&config),
         );
         let page_key = keyring.derive("page handles")?;
+        let receipt_key = keyring.derive("receipts")?;
         let gateway = Gateway::new(gateway::Parts {
             store: store.gateway(),
             ledger: ledger.clone(),
             keys: Arc::clone(&key_ring),
             page_key: SealKey::new(page_key.expose()).map_err(|error| usage(&error))?,
+            receipt_key: SealKey::new(receipt_key.expose()).map_err(|error| usage(&error))?,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             upstream: upstream(&config)?,
@@ -275,6 +277,17 @@ pub(crate) fn stream_at(config: &Config, dir: &Path) -> StreamPlace {
         config.keys_dir.join(format!("ledger.stream-{stream}"))
     };
     StreamPlace { keys_dir, origin: stream::origin(&ledger_name(config), stream), stream }
+}
+
+/// Where a stream's log is: the one being written, or one that a restore put aside.
+pub(crate) fn stream_dir(config: &Config, stream: u32) -> std::path::PathBuf {
+    let dir = &config.ledger.dir;
+    if stream == ledger_stream(config) {
+        return dir.clone();
+    }
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".stream-{stream}"));
+    dir.with_file_name(name)
 }
 
 /// The streams of this node whose keys are here.

@@ -111,16 +111,11 @@ fn a_planned_command_says_so_and_exits_2() {
         &["drill", "--list"][..],
         &["review"],
         &["grant", "list"],
-        &["key", "rotate"],
-        &["backup", "x"],
-        &["restore", "x"],
         &["client", "apply", "-f", "x"],
         &["ledger", "search", "--patient", "x"],
         &["ledger", "report", "refused"],
         &["ledger", "export"],
         &["ledger", "repair"],
-        &["ledger", "hold", "list"],
-        &["ledger", "shred"],
         &["ledger", "witness"],
     ] {
         refused(args, &["is not in this version"]);

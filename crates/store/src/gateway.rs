@@ -55,6 +55,14 @@ pub struct Standing {
     /// What the person may reach at this moment; `None` where no person was asked about, or there is
     /// no such person.
     pub person: Option<Reachable>,
+    /// Whether the client's answers carry receipts.
+    pub receipts: bool,
+}
+
+/// What is needed of a client's registration.
+#[derive(serde::Deserialize)]
+struct Registration {
+    receipts: bool,
 }
 
 /// Whose records a person may reach.
@@ -74,6 +82,7 @@ const STANDING: &str = "SELECT CAST(CASE \
      AND withdrawn IS NULL AND expires > $5) THEN 3 \
     WHEN EXISTS (SELECT 1 FROM revoked_tokens WHERE jti = $4) THEN 4 \
     ELSE 0 END AS BIGINT) AS verdict, \
+    (SELECT draft FROM clients WHERE id = $1) AS draft, \
     (SELECT role FROM people WHERE id = $2) AS role, \
     (SELECT sealed FROM people WHERE id = $2) AS sealed";
 
@@ -113,7 +122,11 @@ impl GatewayStore {
             }
             _ => None,
         };
-        Ok(Standing { verdict, person })
+        let receipts = match row.opt_text("draft")? {
+            Some(draft) => serde_json::from_str::<Registration>(&draft).map_err(damaged)?.receipts,
+            None => false,
+        };
+        Ok(Standing { verdict, person, receipts })
     }
 }
 

@@ -188,6 +188,7 @@ impl Web {
             | Route::SmartConfiguration
             | Route::ProtectedResource
             | Route::Jwks => self.document(route),
+            Route::LedgerProof => self.ledger_proof(arrived).await,
             Route::NotBuilt => not_built(&arrived.caller),
         }
     }
@@ -278,6 +279,7 @@ impl Handle for Web {
 const fn kind(route: Route) -> Kind {
     match route {
         Route::Fhir => Kind::PhiDenied,
+        Route::LedgerProof => Kind::LedgerRead,
         Route::UserInfo => Kind::UserInfoRead,
         Route::Authorize | Route::Login | Route::Patient | Route::Consent => {
             Kind::AuthorizationRequested

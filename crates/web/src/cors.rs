@@ -24,8 +24,9 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DE
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "Authorization, Content-Type, Accept, Prefer, DPoP, If-Match, If-None-Match, If-None-Exist",
 );
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("DPoP-Nonce, WWW-Authenticate, Location, Content-Location, ETag");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "DPoP-Nonce, WWW-Authenticate, Location, Content-Location, ETag, Audit-Receipt",
+);
 
 /// The `Origin` of a request, if there is exactly one and it is a plain one; `null` never is.
 pub fn origin(headers: &HeaderMap) -> Option<&str> {

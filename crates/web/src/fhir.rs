@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use domain::{CorrelationId, Kind, Reject};
-use gateway::GatewayRequest;
+use gateway::{GatewayRequest, GatewayResponse};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::{
 /// The largest FHIR body, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
 const PREFIX: &str = "/fhir";
+const PROOF_PREFIX: &str = "/ledger/proof/";
 
 impl Web {
     pub(crate) async fn fhir(&self, arrived: Arrived) -> Answer {
@@ -35,11 +36,21 @@ impl Web {
             peer: caller.address,
             correlation: caller.correlation.clone(),
         };
-        let answered = self.gateway.handle(request).await;
-        let mut response = Response::new(Full::new(answered.body));
-        *response.status_mut() = answered.status;
-        *response.headers_mut() = answered.headers;
-        response
+        leaving(self.gateway.handle(request).await)
+    }
+
+    pub(crate) async fn ledger_proof(&self, arrived: Arrived) -> Answer {
+        let Arrived { head, caller, .. } = arrived;
+        let request = GatewayRequest {
+            method: &head.method,
+            path: head.uri.path().strip_prefix(PROOF_PREFIX).unwrap_or_default(),
+            query: head.uri.query(),
+            headers: &head.headers,
+            body: Bytes::new(),
+            peer: caller.address,
+            correlation: caller.correlation.clone(),
+        };
+        leaving(self.gateway.proof(request).await)
     }
 
     async fn fhir_body_problem(&self, problem: BodyProblem, caller: &authority::Caller) -> Answer {
@@ -56,6 +67,13 @@ impl Web {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
+}
+
+fn leaving(answered: GatewayResponse) -> Answer {
+    let mut response = Response::new(Full::new(answered.body));
+    *response.status_mut() = answered.status;
+    *response.headers_mut() = answered.headers;
+    response
 }
 
 /// An OperationOutcome (FHIR R4 OperationOutcome) with a fixed text.

@@ -53,7 +53,7 @@ impl Surface {
                 | Route::ProtectedResource
                 | Route::Jwks,
             ) => Self::Documents,
-            Some(Route::NotBuilt) | None => Self::Other,
+            Some(Route::LedgerProof | Route::NotBuilt) | None => Self::Other,
         }
     }
 }

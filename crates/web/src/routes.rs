@@ -42,6 +42,8 @@ pub enum Route {
     Css,
     /// The gateway.
     Fhir,
+    /// Proofs for receipts.
+    LedgerProof,
     /// Named by `interfaces.md`, not in this version.
     NotBuilt,
 }
@@ -106,7 +108,11 @@ pub fn find(path: &str, css: &str) -> Option<Found> {
         let cors = if path == "/fhir/metadata" { Cors::Open } else { Cors::Registered };
         return Some(Found { route: Route::Fhir, methods: ANY, cors });
     }
-    let not_built = ["/api/v1/", "/ledger/proof/", "/account/", "/console/"];
+    if path.starts_with("/ledger/proof/") {
+        let (route, cors) = (Route::LedgerProof, Cors::Registered);
+        return Some(Found { route, methods: READ, cors });
+    }
+    let not_built = ["/api/v1/", "/account/", "/console/"];
     if path == "/api/v1" || not_built.iter().any(|prefix| path.starts_with(prefix)) {
         return Some(Found { route: Route::NotBuilt, methods: ANY, cors: Cors::Closed });
     }
@@ -132,7 +138,13 @@ mod tests {
         for path in ["/oauth/authorize", "/login", "/consent", "/oauth/introspect", "/api/v1/x"] {
             assert_eq!(cors(path), Cors::Closed, "{path}");
         }
-        for path in ["/oauth/token", "/oauth/revoke", "/oauth/userinfo", "/fhir/Patient/1"] {
+        for path in [
+            "/oauth/token",
+            "/oauth/revoke",
+            "/oauth/userinfo",
+            "/fhir/Patient/1",
+            "/ledger/proof/x",
+        ] {
             assert_eq!(cors(path), Cors::Registered, "{path}");
         }
         for path in ["/oauth/jwks", "/fhir/metadata", "/.well-known/openid-configuration"] {

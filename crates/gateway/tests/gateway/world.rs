@@ -110,6 +110,7 @@ impl World {
             ledger: ledger.clone(),
             keys: ring(),
             page_key: SealKey::new(&[9; 32]).unwrap(),
+            receipt_key: SealKey::new(&[10; 32]).unwrap(),
             clock: clock.clone(),
             random,
             upstream: Upstream {
@@ -238,7 +239,7 @@ async fn populate(store: &Store, now: Timestamp) {
             scopes: ScopeSet::EMPTY,
             wildcard: Wildcard::Refuse,
             password_exception: None,
-            receipts: false,
+            receipts: client == "app",
         };
         assert!(store.insert_client(&draft, now).await.unwrap());
     }

@@ -210,6 +210,19 @@ pub fn entry(number: u32) -> Entry {
     )
 }
 
+/// Every file under a directory, tiles included.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
+}
+
 /// Whole batches of a segment file: offset and length of each.
 pub fn batches(bytes: &[u8]) -> Vec<(usize, usize)> {
     let starts: Vec<usize> =

@@ -10,6 +10,8 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::clock::SystemClock;
+
 use super::{Credentials, Desk, ReadingRecord, Rooms, Shop, Work};
 
 /// A command.
@@ -127,6 +129,7 @@ impl Command {
                     config: Arc::clone(&rooms.config),
                     switch: Arc::clone(&rooms.switch),
                     desk: desk(rooms),
+                    clock: Arc::new(SystemClock),
                 };
                 return shop.run(work, actor).await;
             }

@@ -4,6 +4,7 @@
 mod client;
 mod command;
 mod reading;
+mod retention;
 mod server;
 mod user;
 mod work;
@@ -11,6 +12,7 @@ mod work;
 pub(crate) use client::run as client;
 pub(crate) use command::{Answer, Command};
 pub(crate) use reading::{Credentials, Desk, Officer, ReadingRecord};
+pub(crate) use retention::{NewHold, holds_of};
 pub(crate) use server::Socket;
 pub(crate) use user::run as user;
 pub(crate) use work::{Shop, Work};

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
 
 use super::{Answer, Command, Rooms, SOCKET};
 
+/// How long a command may take to arrive, and one that reads no ledger to be done.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest command read, in bytes.
 const MAX_LINE: u64 = 64 * 1024;
 
@@ -58,8 +61,7 @@ impl Socket {
             }
             let rooms = rooms.clone();
             tokio::spawn(async move {
-                let time = Duration::from_secs(30);
-                let _late = tokio::time::timeout(time, answer(stream, &rooms, uid)).await;
+                let _gone = answer(stream, &rooms, uid).await;
             });
         }
     }
@@ -68,9 +70,13 @@ impl Socket {
 async fn answer(stream: UnixStream, rooms: &Rooms, uid: u32) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
-    BufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
+    let mut read = BufReader::new(read.take(MAX_LINE));
+    timeout(PATIENCE, read.read_line(&mut line)).await??;
+    let actor = format!("local uid {uid}");
     let answer = match serde_json::from_str::<Command>(&line) {
-        Ok(command) => command.run(rooms, &format!("local uid {uid}")).await,
+        // Reads as much of the ledger as it must; half of it would have to be done again.
+        Ok(command @ Command::Work(_)) => command.run(rooms, &actor).await,
+        Ok(command) => timeout(PATIENCE, command.run(rooms, &actor)).await?,
         Err(_) => Answer::Refused("not a command of this version".to_owned()),
     };
     let mut bytes = serde_json::to_vec(&answer)?;

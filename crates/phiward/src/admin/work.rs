@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use domain::Kind;
+use domain::{Clock, Kind};
 use keys::custody::Switch;
 use ledger::{Body, Entry};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Answer, Desk};
+use super::{Answer, Credentials, Desk, NewHold};
 use crate::config::Config;
 use crate::kek;
 
@@ -32,12 +32,22 @@ pub(crate) enum Work {
         /// Its length.
         bytes: u64,
     },
+    /// Destroy months that are past their retention; all that are due, if none are named.
+    Shred {
+        /// The months, as `2020-01`.
+        months: Vec<String>,
+        officers: Vec<Credentials>,
+    },
+    /// Record a legal hold.
+    HoldPlace { hold: NewHold, officers: Vec<Credentials> },
+    /// Lift a legal hold.
+    HoldRelease { id: String, reason: String, officers: Vec<Credentials> },
 }
 
 impl Work {
     /// Whether people sign in for it.
     pub(crate) const fn takes_people(&self) -> bool {
-        false
+        matches!(self, Self::Shred { .. } | Self::HoldPlace { .. } | Self::HoldRelease { .. })
     }
 }
 
@@ -46,6 +56,7 @@ pub(crate) struct Shop {
     pub(crate) config: Arc<Config>,
     pub(crate) switch: Arc<Switch>,
     pub(crate) desk: Desk,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Shop {
@@ -64,12 +75,14 @@ impl Shop {
             Work::BackupMade { sha256, bytes } => {
                 let mut hash = [0; 32];
                 let whole = decode_hex(&sha256, &mut hash);
-                let body = Body {
-                    body_sha256: whole.then_some(hash),
-                    bytes: Some(bytes),
-                    ..by(actor)
-                };
+                let body =
+                    Body { body_sha256: whole.then_some(hash), bytes: Some(bytes), ..by(actor) };
                 self.record(Kind::BackupMade, body).await
+            }
+            Work::Shred { months, officers } => self.shred(months, officers, actor).await,
+            Work::HoldPlace { hold, officers } => self.place_hold(hold, officers, actor).await,
+            Work::HoldRelease { id, reason, officers } => {
+                self.release_hold(id, reason, officers, actor).await
             }
         }
     }
@@ -104,7 +117,7 @@ pub(super) fn by(actor: &str) -> Body {
     Body { subject: Some(actor.to_owned()), role, ..Body::default() }
 }
 
-fn decode_hex(text: &str, out: &mut [u8; 32]) -> bool {
+pub(super) fn decode_hex(text: &str, out: &mut [u8; 32]) -> bool {
     text.len() == 64
         && out.iter_mut().enumerate().all(|(at, byte)| {
             let digits = text.get(at * 2..at * 2 + 2);

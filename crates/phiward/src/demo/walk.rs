@@ -346,7 +346,13 @@ impl Walk<'_> {
         let failed = |error: &dyn std::fmt::Display| Failure::check(error.to_string());
         let custody = self.ready.system.custody();
         let (dir, keys) = (&config.ledger.dir, config.ledger_keys());
-        let mut reader = Reader::open(dir, &keys, &ledger_origin(config), ledger::stream::number(&ledger_origin(config)), Arc::clone(&custody));
+        let mut reader = Reader::open(
+            dir,
+            &keys,
+            &ledger_origin(config),
+            ledger::stream::number(&ledger_origin(config)),
+            Arc::clone(&custody),
+        );
         let mut cursor = reader.from_seq(0).map_err(|error| failed(&error))?;
         let mut lines = Vec::new();
         while let Some(record) = cursor.next_record().map_err(|error| failed(&error))? {

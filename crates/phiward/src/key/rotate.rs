@@ -13,6 +13,9 @@ use crate::failure::Failure;
 use crate::keyring::{ROOT, ROOT_FILE};
 use crate::{kek, system};
 
+/// Stands beside the keys while a rotation is under way.
+pub(crate) const MARKER: &str = "rotation";
+
 /// What stands in the marker while a rotation is under way.
 #[derive(Serialize, Deserialize)]
 struct Marker {
@@ -47,7 +50,7 @@ pub(crate) struct Hands<'a> {
 
 /// Rotates, or finishes a rotation that was cut short.
 pub(crate) fn rotate(config: &Config, hands: &mut Hands<'_>) -> Result<Rotated, Failure> {
-    let path = config.keys_dir.join("rotation");
+    let path = config.keys_dir.join(MARKER);
     let marker = match read_marker(&path)? {
         Some(marker) => marker,
         None => begin(config, &path)?,
@@ -188,10 +191,7 @@ fn rewrap(config: &Config, hands: &mut Hands<'_>) -> Result<Rotated, Failure> {
             Ok(done) => rotated.rewrapped += u32::from(done),
             Err(_) if !path.exists() => {}
             Err(error) => {
-                let what = format!(
-                    "{error}; bring back the key-encryption key that it was wrapped with, or the \
-                     file from its copy, and run it again"
-                );
+                let what = format!("{error}; then run it again");
                 return Err(Failure::trouble(error.trouble(), what));
             }
         }

@@ -2,6 +2,7 @@
 //! file for each command; what they share is here.
 
 pub(crate) mod export;
+mod export_tlog;
 pub(crate) mod hold;
 mod prove;
 pub(crate) mod repair;

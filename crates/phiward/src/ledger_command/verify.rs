@@ -7,7 +7,7 @@ use domain::Clock as _;
 use ledger::cli;
 use ledger::read::Reader;
 use ledger::verify::{Report, Verdict, VerifyError, VerifyOptions};
-use ledger::{GapKind, Trouble};
+use ledger::GapKind;
 use store::{LedgerStream, Store};
 
 use super::{dir, public_key, read_file};
@@ -163,16 +163,5 @@ impl From<VerifyError> for Failure {
             Some(trouble) => Self::trouble(trouble, error.to_string()),
             None => Self::usage(error.to_string()),
         }
-    }
-}
-
-/// Why a proof cannot be made, under its exit code.
-pub(super) fn unproven(error: &ledger::proof::ProofError) -> Failure {
-    match cli::proof_trouble(error) {
-        Some(Trouble::Corrupt) => {
-            Failure::trouble(Trouble::Corrupt, "the ledger is damaged; run `phiward ledger verify`")
-        }
-        Some(trouble) => Failure::trouble(trouble, error.to_string()),
-        None => Failure::check(error.to_string()),
     }
 }

@@ -116,6 +116,7 @@ impl World {
             ledger: ledger.clone(),
             keys: ring,
             page_key: SealKey::new(&[9; 32]).unwrap(),
+            receipt_key: SealKey::new(&[10; 32]).unwrap(),
             clock: clock.clone(),
             random: random.clone(),
             upstream: upstream().await,

@@ -1,10 +1,9 @@
-//! A backup's file: a head in the clear that says whose it is, and everything else sealed under a key
-//! of its own, which the key-encryption key wraps. What is handed out stood in the file unchanged; a
-//! file that was cut anywhere does not end well.
+//! Files that leave the house: a head in the clear that says what it is and whose, and everything else
+//! sealed under a key of its own, which the key-encryption key wraps. What is handed out stood in the
+//! file unchanged; a file that was cut anywhere does not end well.
 //!
 //! ```text
 //! file = "phiward-backup-1\n" | length u32 | head (JSON) | sealed stream of lines
-//! lines = manifest | the database's dump
 //! ```
 
 use std::fs::File;
@@ -21,7 +20,31 @@ use store::dump;
 
 use crate::failure::Failure;
 
-const MAGIC: &[u8] = b"phiward-backup-1\n";
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Backup,
+    Evidence,
+}
+
+impl FileKind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Evidence => "evidence",
+        }
+    }
+
+    fn magic(self) -> Vec<u8> {
+        format!("phiward-{}-1\n", self.word()).into_bytes()
+    }
+
+    /// What the file's key is wrapped for.
+    fn purpose(self, name: &str) -> String {
+        format!("phiward {} {name}", self.word())
+    }
+}
+
 const MAX_HEAD: u32 = 16 * 1024;
 
 /// What stands in the clear.
@@ -36,33 +59,13 @@ pub(crate) struct Head {
     key: String,
 }
 
-/// The first sealed line. Never a key of the ledger's, never the key-encryption key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Manifest {
-    /// The number of the stream that was written.
-    pub(crate) stream: u32,
-    /// The stream's public key.
-    pub(crate) verifier_key: String,
-    /// The stream's last signed note.
-    pub(crate) checkpoint: String,
-    /// The root key, as the key-encryption key wrapped it.
-    pub(crate) root: String,
-    /// The configuration file.
-    pub(crate) config: String,
-}
-
-fn purpose(name: &str) -> String {
-    format!("phiward backup {name}")
-}
-
 /// What was written.
 pub(crate) struct Written {
     pub(crate) sha256: [u8; 32],
     pub(crate) bytes: u64,
 }
 
-/// A backup being written.
+/// A file being written.
 pub(crate) struct Writer {
     sealer: Sealer<Hashing>,
 }
@@ -89,18 +92,19 @@ impl Write for Hashing {
 impl Writer {
     /// Begins a file.
     pub(crate) fn new(
+        kind: FileKind,
         file: File,
         name: &str,
         created: i64,
         custody: &dyn Custody,
     ) -> Result<Self, StreamError> {
         let key = random_bytes::<32>(&SystemRandom)?;
-        let wrapped = hex_text(&custody.wrap(&purpose(name), key.expose())?);
+        let wrapped = hex_text(&custody.wrap(&kind.purpose(name), key.expose())?);
         let head = Head { name: name.to_owned(), created, key: wrapped };
         let head = serde_json::to_vec(&head).map_err(io::Error::from)?;
         let length = u32::try_from(head.len()).map_err(|_| StreamError::Sealing)?;
         let mut out = Hashing { file, hash: Sha256Stream::new(), bytes: 0 };
-        out.write_all(MAGIC)?;
+        out.write_all(&kind.magic())?;
         out.write_all(&length.to_be_bytes())?;
         out.write_all(&head)?;
         let sealer = Sealer::new(out, SealKey::new(key.expose())?, &head, &SystemRandom)?;
@@ -121,37 +125,44 @@ impl Writer {
     }
 }
 
-/// A backup being read.
-pub(crate) struct Backup {
+/// A file being read: what stands in the clear, and its lines.
+pub(crate) struct Opened {
     pub(crate) head: Head,
-    pub(crate) manifest: Manifest,
-    lines: Lines,
+    pub(crate) lines: Lines,
+    /// The first line.
+    pub(crate) manifest: Vec<u8>,
 }
 
-impl Backup {
-    /// Opens a backup of this node's.
-    pub(crate) fn open(path: &Path, name: &str, custody: &dyn Custody) -> Result<Self, Failure> {
+impl Opened {
+    /// Opens a file of this node's.
+    pub(crate) fn open(
+        kind: FileKind,
+        path: &Path,
+        name: &str,
+        custody: &dyn Custody,
+    ) -> Result<Self, Failure> {
         let failed =
             |what: &dyn std::fmt::Display| Failure::check(format!("{}: {what}", path.display()));
-        let no_backup = || failed(&"is no backup of Phiward's, or its beginning was changed");
+        let no_backup =
+            || failed(&format!("is no {} of Phiward's, or its beginning was changed", kind.word()));
         let file = File::open(path).map_err(|error| failed(&error))?;
         let mut file = BufReader::with_capacity(1 << 17, file);
-        let mut magic = [0; MAGIC.len()];
+        let mut magic = kind.magic();
         let mut length = [0; 4];
         let begins = file.read_exact(&mut magic).and_then(|()| file.read_exact(&mut length));
         let length = u32::from_be_bytes(length);
-        if begins.is_err() || magic != MAGIC || length > MAX_HEAD {
+        if begins.is_err() || magic != kind.magic() || length > MAX_HEAD {
             return Err(no_backup());
         }
         let mut text = vec![0; usize::try_from(length).map_err(|_| no_backup())?];
         file.read_exact(&mut text).map_err(|_| no_backup())?;
         let head: Head = serde_json::from_slice(&text).map_err(|_| no_backup())?;
         if head.name != name {
-            let what = format!("is a backup of {}, this is {name}", head.name);
+            let what = format!("is of {}, this is {name}", head.name);
             return Err(failed(&what));
         }
         let wrapped = hex_bytes(&head.key).ok_or_else(no_backup)?;
-        let key = custody.unwrap(&purpose(name), &wrapped).map_err(|_| {
+        let key = custody.unwrap(&kind.purpose(name), &wrapped).map_err(|_| {
             let what = format!(
                 "{}: does not open under this key-encryption key; use the one that was in use when \
                  it was made (--kek FILE)",
@@ -162,14 +173,8 @@ impl Backup {
         let key = SealKey::from_slice(key.expose()).map_err(|_| no_backup())?;
         let opener = Opener::new(file, key, &text).map_err(|error| failed(&error))?;
         let mut lines = Lines { opener, buffer: Vec::new(), at: 0, over: false };
-        let first = lines.next().ok_or_else(no_backup)?.map_err(|error| failed(&error))?;
-        let manifest = serde_json::from_slice(&first).map_err(|_| no_backup())?;
-        Ok(Self { head, manifest, lines })
-    }
-
-    /// The database's dump, line by line.
-    pub(crate) fn into_lines(self) -> Lines {
-        self.lines
+        let manifest = lines.next().ok_or_else(no_backup)?.map_err(|error| failed(&error))?;
+        Ok(Self { head, lines, manifest })
     }
 }
 
