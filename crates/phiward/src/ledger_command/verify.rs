@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use domain::Clock as _;
+use ledger::GapKind;
 use ledger::cli;
 use ledger::read::Reader;
 use ledger::verify::{Report, Verdict, VerifyError, VerifyOptions};
-use ledger::GapKind;
 use store::{LedgerStream, Store};
 
 use super::{dir, public_key, read_file};
