@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-pub(crate) use ledger::cli::{BAD, DOUBT, GOOD, line, text};
+pub(crate) use ledger::cli::{BAD, DOUBT, GOOD, line, progress, text};
 
 /// A line on standard error, for people, not for scripts.
 pub(crate) fn note(text: &str) {
