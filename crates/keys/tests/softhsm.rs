@@ -201,7 +201,6 @@ fn a_pin_that_is_refused_later_is_tried_once() {
         set_pin("9999-9999", PIN);
         assert!(custody.unwrap("root", &wrapped).is_err());
         drop(custody);
-        cryptoki::context::Pkcs11::new(MODULE).unwrap().finalize().unwrap();
         assert_eq!(open("kek").unwrap().unwrap("root", &wrapped).unwrap().expose(), &[7; 32]);
     });
 }

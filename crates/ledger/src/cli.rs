@@ -113,6 +113,6 @@ pub const fn proof_trouble(error: &ProofError) -> Option<Trouble> {
         }
         ProofError::OtherHistory => Some(Trouble::Fork),
         ProofError::Damaged => Some(Trouble::Corrupt),
-        _ => None,
+        ProofError::Io(_) | ProofError::NoRecord | ProofError::Dropped => None,
     }
 }

@@ -2,7 +2,7 @@
 //! that a crash leaves the old one or the new one.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -97,13 +97,18 @@ pub(crate) fn replace_on(
     disk.sync_dir(path.parent().unwrap_or(path))
 }
 
-/// The file's text, if there is one.
+/// The file's text, if there is one; what is no text, or longer than any note, is invalid data.
 pub(crate) fn read_text(path: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    const MOST: u64 = 1 << 20;
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() && meta.len() <= MOST => {}
+        Ok(_) => return Err(io::ErrorKind::InvalidData.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     }
+    let mut text = String::new();
+    File::open(path)?.take(MOST).read_to_string(&mut text)?;
+    Ok(Some(text))
 }
 
 /// Makes renames and new files in the directory durable.

@@ -45,6 +45,12 @@ impl Follow<'_> {
             }
             next = number.saturating_add(1);
             let path = files::segment_path(dir, *number);
+            if !path.is_file() {
+                // To open a pipe would wait for ever.
+                self.chain.gap(GapKind::SegmentHeader, place, "not a file");
+                self.chain.lose_tree();
+                continue;
+            }
             done += self.segment(&path, place, Some(*number) == last, done, total)?;
             (self.progress)(Progress { done, total });
         }

@@ -30,6 +30,8 @@ pub(crate) struct Pool {
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
     spare: Vec<Vec<u8>>,
+    /// Threads to be started when there is work for them.
+    later: usize,
 }
 
 struct Job {
@@ -55,26 +57,34 @@ struct Checked {
 }
 
 impl Pool {
-    /// With this many threads beside the caller's; `None` takes one for each core.
+    /// With this many threads beside the caller's; `None` takes one for each core, once there is more
+    /// than a block to check.
     pub(crate) fn new(threads: Option<usize>) -> io::Result<Self> {
-        let cores = || match std::thread::available_parallelism().map_or(1, usize::from) {
-            // A second thread on the only core would but stand in the way.
-            1 => 0,
-            cores => cores,
-        };
-        let count = threads.unwrap_or_else(cores).min(MAX_THREADS);
-        let mut pool = Self { jobs: None, threads: Vec::new(), spare: Vec::new() };
-        if count > 0 {
-            let (jobs, queue) = channel();
-            let queue = Arc::new(Mutex::new(queue));
-            pool.jobs = Some(jobs);
-            for _ in 0..count {
-                let queue = Arc::clone(&queue);
-                let builder = std::thread::Builder::new().name("verify".into());
-                pool.threads.push(builder.spawn(move || work(&queue))?);
+        let mut pool = Self { jobs: None, threads: Vec::new(), spare: Vec::new(), later: 0 };
+        match threads {
+            Some(count) => pool.start(count)?,
+            None => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                // A second thread on the only core would but stand in the way.
+                pool.later = if cores > 1 { cores } else { 0 };
             }
         }
         Ok(pool)
+    }
+
+    fn start(&mut self, count: usize) -> io::Result<()> {
+        self.later = 0;
+        if count > 0 {
+            let (jobs, queue) = channel();
+            let queue = Arc::new(Mutex::new(queue));
+            self.jobs = Some(jobs);
+            for _ in 0..count.min(MAX_THREADS) {
+                let queue = Arc::clone(&queue);
+                let builder = std::thread::Builder::new().name("verify".into());
+                self.threads.push(builder.spawn(move || work(&queue))?);
+            }
+        }
+        Ok(())
     }
 
     /// Hands out the whole batches of a file from `from` on; gives the place of what is none.
@@ -84,12 +94,16 @@ impl Pool {
         from: u64,
         take: &mut Take<'_>,
     ) -> io::Result<u64> {
-        let mut feed = Feed { file, at: from, carry: Vec::new(), ended: false };
+        let len = file.metadata()?.len();
+        let mut feed = Feed { file, len, at: from, carry: Vec::new(), ended: false };
         let mut waiting: VecDeque<(usize, Receiver<Checked>)> = VecDeque::new();
         let (mut ahead, mut end) = (0, from);
         loop {
             while ahead < AHEAD && !feed.ended {
                 let Some(block) = feed.next(self.spare.pop().unwrap_or_default())? else { break };
+                if self.later > 0 && !feed.ended {
+                    self.start(self.later)?;
+                }
                 let size = block.bytes.len();
                 let (done, checked) = sync_channel(1);
                 match &self.jobs {
@@ -162,6 +176,8 @@ fn check(block: Block) -> Checked {
 /// Reads a file in blocks of whole batches, as far as headers tell.
 struct Feed<'a> {
     file: &'a File,
+    /// How long it was.
+    len: u64,
     /// Where the carried bytes begin.
     at: u64,
     /// Bytes read that were no whole batch yet.
@@ -175,7 +191,9 @@ impl Feed<'_> {
         bytes.clear();
         bytes.append(&mut self.carry);
         let mut batches = Vec::new();
-        let mut more = self.fill(&mut bytes, BLOCK)?;
+        // One more than there is, to see the end.
+        let rest = usize::try_from(self.len.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let mut more = self.fill(&mut bytes, BLOCK.min(rest.saturating_add(1)))?;
         let mut end = 0;
         loop {
             let rest = bytes.get(end..).unwrap_or_default();

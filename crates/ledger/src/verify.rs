@@ -182,8 +182,13 @@ pub fn verify(
 ) -> Result<Report, VerifyError> {
     let io = |source| VerifyError::Io { path: dir.to_owned(), source };
     // Read before the segments, so that the log can only be larger than its checkpoint.
-    let beside = files::read_text(&dir.join(files::CHECKPOINT)).map_err(io)?;
-    let own = beside.as_deref().map(|text| read_signed(text, &options.key));
+    let own = match files::read_text(&dir.join(files::CHECKPOINT)) {
+        Ok(text) => text.map(|text| read_signed(&text, &options.key)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Some(Err(GapKind::CheckpointMalformed))
+        }
+        Err(error) => return Err(io(error)),
+    };
     let expected = expectations(options)?;
     let local = options.local.iter().map(|(name, text)| (name, read_signed(text, &options.key)));
     let local: Vec<_> = local.collect();
@@ -340,8 +345,9 @@ fn uncosigned(chain: &mut Chain, found: &Signed, options: &VerifyOptions, name: 
 
 /// The stream that the first segment says it is of; its first certificate must say so, too.
 fn first_stream(dir: &Path, segments: &[u32]) -> io::Result<u32> {
-    let Some(first) = segments.first() else { return Ok(1) };
-    let (_, header) = SegmentReader::open(&files::segment_path(dir, *first))?;
+    let first = segments.first().map(|first| files::segment_path(dir, *first));
+    let Some(first) = first.filter(|path| path.is_file()) else { return Ok(1) };
+    let (_, header) = SegmentReader::open(&first)?;
     Ok(header.map_or(1, |header| header.stream))
 }
 

@@ -91,10 +91,10 @@ fn stubs(bench: &Bench) -> Vec<PathBuf> {
 #[tokio::test]
 async fn a_shredded_month_is_gone_for_good_and_the_log_still_proves_itself() {
     let (bench, ledger, notes) = three_months().await;
-    let segments = bench.segments().len();
+    let november = bench.segments()[0].clone();
     let plan = shred(&bench, &ledger, 202_611).await;
     assert!(plan.is_done());
-    assert!(bench.segments().len() < segments && !stubs(&bench).is_empty());
+    assert!(!november.exists() && !stubs(&bench).is_empty());
     ledger.close().await.unwrap();
     let report = bench.verify(&notes[2..]);
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.gaps);
@@ -409,7 +409,12 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
-        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, target).unwrap();
+        }
     }
 }
 

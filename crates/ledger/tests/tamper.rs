@@ -304,7 +304,7 @@ async fn a_silence_without_a_reason_is_unproven_and_one_with_a_reason_is_noted()
     bench.clock.advance(3_600_000);
     ledger.append(vec![entry(2)]).await.unwrap();
     let kept = ledger.checkpoint().await.unwrap();
-    let report = bench.verify(&[kept.clone()]);
+    let report = bench.verify(std::slice::from_ref(&kept));
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.gaps);
     assert!(kinds(&report).contains(&GapKind::Silence));
     // The same pause, taken for one without a reason.
@@ -513,4 +513,31 @@ async fn tokens_are_those_of_what_the_records_say() {
     });
     let found = bench.reader().check_tags().unwrap();
     assert_eq!((found.wrong, found.wrong_seqs.len()), (1, 1), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_or_segment_that_cannot_be_one_is_a_finding_and_not_read_whole() {
+    let (bench, checkpoints) = filled().await;
+    let path = bench.dir().join("checkpoint");
+    let original = fs::read(&path).unwrap();
+    fs::write(&path, [0xff, 0xfe, b'\n']).unwrap();
+    fails_with(&bench, &checkpoints, GapKind::CheckpointMalformed);
+    // A hole of a terabyte.
+    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    fails_with(&bench, &checkpoints, GapKind::CheckpointMalformed);
+    fs::write(&path, original).unwrap();
+    for at in [0, 2] {
+        let path = &bench.segments()[at];
+        let bytes = fs::read(path).unwrap();
+        fs::remove_file(path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+        fails_with(&bench, &checkpoints, GapKind::SegmentHeader);
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+        fails_with(&bench, &checkpoints, GapKind::SegmentHeader);
+        fs::remove_dir(path).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    assert_eq!(bench.verify(&checkpoints).verdict, Verdict::Pass);
 }

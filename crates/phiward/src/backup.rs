@@ -15,6 +15,7 @@ use ledger::{Trouble, proof};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::Store;
+use store::dump::Inspector;
 
 use crate::admin::{Command, Work};
 use crate::cli::AdminArg;
@@ -81,6 +82,7 @@ impl Backup {
 /// What a backup holds.
 pub(crate) struct Summary {
     pub(crate) created: i64,
+    /// The greatest number of a stream that it knows.
     pub(crate) stream: u32,
     pub(crate) rows: u64,
 }
@@ -220,16 +222,11 @@ pub(crate) fn check(path: &Path, name: &str, custody: &dyn Custody) -> Result<Su
         |what: &dyn std::fmt::Display| Failure::check(format!("{}: {what}", path.display()));
     let backup = Backup::open(path, name, custody)?;
     let (created, stream) = (backup.created, backup.manifest.stream);
-    let mut last = Vec::new();
-    let mut rows = 0_u64;
-    for (number, line) in backup.lines.enumerate() {
-        last = line.map_err(|error| failed(&error))?;
-        rows += u64::from(number > 0 && last.first() == Some(&b'['));
+    let mut inspector = Inspector::default();
+    for line in backup.lines {
+        let line = line.map_err(|error| failed(&error))?;
+        inspector.line(&line).map_err(|error| failed(&error))?;
     }
-    let end = serde_json::from_slice::<serde_json::Value>(&last).ok();
-    let told = end.and_then(|end| end.get("rows").and_then(serde_json::Value::as_u64));
-    if told != Some(rows) {
-        return Err(failed(&"ends early"));
-    }
-    Ok(Summary { created, stream, rows })
+    let (rows, streams) = inspector.end().map_err(|error| failed(&error))?;
+    Ok(Summary { created, stream: stream.max(streams), rows })
 }

@@ -78,7 +78,7 @@ pub(crate) fn run(args: RestoreArgs) -> Result<(), Failure> {
         let what = format!("{}; a restore needs the server stopped", failure.message());
         Failure::trouble(Trouble::InUse, what)
     })?;
-    let plan = Plan::new(&config, &args, &found.manifest, custody)?;
+    let plan = Plan::new(&config, &args, &found.manifest, summary.stream, custody)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -135,6 +135,7 @@ impl<'a> Plan<'a> {
         config: &'a Config,
         args: &RestoreArgs,
         manifest: &Manifest,
+        known: u32,
         custody: Arc<dyn Custody>,
     ) -> Result<Self, Failure> {
         let damaged = || failed(&args.file, &"holds what it must not");
@@ -158,7 +159,7 @@ impl<'a> Plan<'a> {
                 (serde_json::from_slice(&bytes).map_err(|_| failed(&path, &"malformed"))?, true)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let stream = new_stream(config, args, manifest)?;
+                let stream = new_stream(config, args, known)?;
                 (Marker { stream, predecessor: predecessor(config, args, manifest)? }, false)
             }
             Err(error) => return Err(failed(&path, &error)),
@@ -298,7 +299,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn new_stream(config: &Config, args: &RestoreArgs, manifest: &Manifest) -> Result<u32, Failure> {
+fn new_stream(config: &Config, args: &RestoreArgs, known: u32) -> Result<u32, Failure> {
     let known = match ledger_stream(config) {
         0 => {
             return Err(failed(
@@ -306,8 +307,8 @@ fn new_stream(config: &Config, args: &RestoreArgs, manifest: &Manifest) -> Resul
                 &"is not a stream's number",
             ));
         }
-        own if config.ledger_keys().is_dir() => own.max(manifest.stream),
-        _ => manifest.stream,
+        own if config.ledger_keys().is_dir() => own.max(known),
+        _ => known,
     };
     match args.stream {
         None => known.checked_add(1).ok_or_else(Failure::internal),

@@ -26,6 +26,8 @@ pub struct DumpHead {
 const FORMAT: u32 = 1;
 /// What others refer to comes first; the rest follows by name.
 const FIRST: [&str; 6] = ["sealed_values", "clients", "people", "sessions", "flows", "grants"];
+/// The manifest of the ledger's streams.
+const STREAMS: &str = "ledger_streams";
 /// A line of a dump is no longer than this, in bytes.
 pub const MAX_LINE: usize = 16 << 20;
 
@@ -62,6 +64,62 @@ pub type Lines = Box<dyn Iterator<Item = std::io::Result<Vec<u8>>> + Send>;
 pub struct Dumped {
     /// Rows.
     pub rows: u64,
+}
+
+/// Looks through a dump's lines without a database: whether it is whole, and what it holds.
+#[derive(Debug, Default)]
+pub struct Inspector {
+    /// Where the number of a stream stands in the rows that follow, if they are streams.
+    stream_at: Option<usize>,
+    headed: bool,
+    rows: u64,
+    told: Option<u64>,
+    streams: u32,
+}
+
+impl Inspector {
+    /// Takes the next line.
+    ///
+    /// # Errors
+    /// [`DumpError::Form`] if it is not a dump's.
+    pub fn line(&mut self, line: &[u8]) -> Result<(), DumpError> {
+        let no_dump = DumpError::Form("it is not a dump of this program's");
+        if !self.headed {
+            self.headed = serde_json::from_slice::<DumpHead>(line).is_ok();
+            return if self.headed { Ok(()) } else { Err(no_dump) };
+        }
+        if self.told.is_some() {
+            return Err(DumpError::Form("the dump goes on after its end"));
+        }
+        match serde_json::from_slice(line) {
+            Ok(Line::Row(cells)) => {
+                self.rows = self.rows.saturating_add(1);
+                let cell = self.stream_at.and_then(|at| cells.get(at));
+                if let Some(Cell::Int(stream)) = cell {
+                    self.streams = self.streams.max(u32::try_from(*stream).unwrap_or(0));
+                }
+            }
+            Ok(Line::Table { table, columns }) => {
+                let place = columns.iter().position(|column| column == "stream");
+                self.stream_at = place.filter(|_| table == STREAMS);
+            }
+            Ok(Line::End { rows }) => self.told = Some(rows),
+            Err(_) => return Err(no_dump),
+        }
+        Ok(())
+    }
+
+    /// How many rows there are, and the greatest number of a stream that any node has (0 for none).
+    ///
+    /// # Errors
+    /// [`DumpError::Form`] if the end is missing.
+    pub fn end(&self) -> Result<(u64, u32), DumpError> {
+        if self.told == Some(self.rows) {
+            Ok((self.rows, self.streams))
+        } else {
+            Err(DumpError::Form("the dump ends early"))
+        }
+    }
 }
 
 impl Store {
@@ -250,13 +308,15 @@ fn hex_bytes(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// What may still be alive in an old database, and must not be.
-const REVOKE: [&str; 5] = [
-    "DELETE FROM sessions",
-    "DELETE FROM flows",
-    "UPDATE codes SET used = $1 WHERE used IS NULL",
-    "UPDATE refresh_tokens SET spent = $1 WHERE spent IS NULL",
-    "UPDATE grants SET withdrawn = $1 WHERE withdrawn IS NULL",
+/// What may still be alive in an old database, and must not be: by table.
+const REVOKE: [(&str, &str); 6] = [
+    ("sessions", "DELETE FROM sessions"),
+    ("flows", "DELETE FROM flows"),
+    ("codes", "UPDATE codes SET used = $1 WHERE used IS NULL"),
+    ("refresh_tokens", "UPDATE refresh_tokens SET spent = $1 WHERE spent IS NULL"),
+    ("grants", "UPDATE grants SET withdrawn = $1 WHERE withdrawn IS NULL"),
+    // The ledger's streams ended; a node that goes on with one says so when it opens it.
+    (STREAMS, "UPDATE ledger_streams SET closed = $1 WHERE closed IS NULL"),
 ];
 
 async fn load_all(
@@ -304,7 +364,10 @@ async fn load_all(
     if total != Some(loaded.rows) {
         return Err(DumpError::Form("the dump ends early"));
     }
-    for statement in REVOKE {
+    for (table, statement) in REVOKE {
+        if !known.iter().any(|name| name == table) {
+            continue;
+        }
         let query = sqlx::query(statement);
         let query = if statement.contains("$1") { query.bind(now.millis()) } else { query };
         query.execute(&mut *conn).await?;
@@ -366,4 +429,40 @@ async fn insert(
     }
     query.execute(conn).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_is_looked_through_for_its_end_and_its_streams() {
+        let lines: [&[u8]; 6] = [
+            br#"{"phiward_dump":1,"schema":3}"#,
+            br#"{"table":"clients","columns":["stream"]}"#,
+            br#"[900]"#,
+            br#"{"table":"ledger_streams","columns":["stream","node"]}"#,
+            br#"[7,"n_x"]"#,
+            br#"{"rows":2}"#,
+        ];
+        let look = |lines: &[&[u8]]| {
+            let mut inspector = Inspector::default();
+            lines.iter().try_for_each(|line| inspector.line(line)).and_then(|()| inspector.end())
+        };
+        assert_eq!(look(&lines).unwrap(), (2, 7));
+        for cut in 0..lines.len() {
+            assert!(look(&lines[..cut]).is_err(), "{cut}");
+        }
+        assert!(look(&[lines.as_slice(), &lines[5..]].concat()).is_err());
+        assert!(look(&lines[1..]).is_err());
+    }
+
+    #[test]
+    fn bytes_read_back_and_names_are_plain() {
+        assert_eq!(hex_bytes(&hex_text(&[0, 255, 16])), Some(vec![0, 255, 16]));
+        for none in ["0", "0g", "+1", "é"] {
+            assert_eq!(hex_bytes(none), None, "{none}");
+        }
+        assert!(is_name("ledger_streams") && !is_name("a;b") && !is_name("") && !is_name("A"));
+    }
 }

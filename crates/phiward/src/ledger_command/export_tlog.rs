@@ -7,7 +7,7 @@ use ledger::tile::{self, ExportError};
 use serde_json::json;
 
 use super::dir;
-use super::verify::unproven;
+use super::prove::failure;
 use crate::cli::LedgerArg;
 use crate::failure::Failure;
 use crate::output;
@@ -22,7 +22,7 @@ pub(super) fn run(ledger: &LedgerArg, out: &Path, entries: bool) -> Result<(), F
     });
     bar.finish_and_clear();
     let made = made.map_err(|error| match error {
-        ExportError::Proof(error) => unproven(&error),
+        ExportError::Proof(error) => failure(&error),
         ExportError::NotEmpty(_) => Failure::usage(error.to_string()),
         ExportError::Io { .. } => Failure::trouble(Trouble::NotWritable, error.to_string()),
     })?;

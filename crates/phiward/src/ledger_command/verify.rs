@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use domain::Clock as _;
+use ledger::GapKind;
 use ledger::cli;
 use ledger::read::Reader;
 use ledger::verify::{Report, Verdict, VerifyError, VerifyOptions};
-use ledger::{GapKind, Trouble};
 use store::{LedgerStream, Store};
 
 use super::expect::ExpectArgs;
@@ -53,8 +53,13 @@ pub(super) fn run(
     outside.apply(expect, &mut options)?;
     let mut findings = Vec::new();
     if let Some(config) = &configured {
-        if let Ok(note) = std::fs::read_to_string(config.ledger_keys().join("checkpoint")) {
-            options.local.push(("beside the keys".to_owned(), note));
+        let name = "beside the keys".to_owned();
+        match std::fs::read_to_string(config.ledger_keys().join("checkpoint")) {
+            Ok(note) => options.local.push((name, note)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                findings.push((GapKind::CheckpointMissing, name));
+            }
+            Err(_) => findings.push((GapKind::CheckpointMalformed, name)),
         }
         match manifest(config) {
             Ok(known) => judge(config, known, &mut options, &mut findings),
@@ -166,16 +171,5 @@ impl From<VerifyError> for Failure {
             Some(trouble) => Self::trouble(trouble, error.to_string()),
             None => Self::usage(error.to_string()),
         }
-    }
-}
-
-/// Why a proof cannot be made, under its exit code.
-pub(super) fn unproven(error: &ledger::proof::ProofError) -> Failure {
-    match cli::proof_trouble(error) {
-        Some(Trouble::Corrupt) => {
-            Failure::trouble(Trouble::Corrupt, "the ledger is damaged; run `phiward ledger verify`")
-        }
-        Some(trouble) => Failure::trouble(trouble, error.to_string()),
-        None => Failure::check(error.to_string()),
     }
 }

@@ -48,7 +48,7 @@ pub(crate) async fn what_is_dumped_is_loaded_into_either_database(db: Db) {
     let (_dir, other) = sqlite().await;
     assert!(other.is_blank().await.unwrap() && !store.is_blank().await.unwrap());
     let loaded = other.load(feed(dumped.clone()), false, at(10)).await.unwrap();
-    assert_eq!(loaded.rows as usize, dumped.len() - 2 - tables(&dumped));
+    assert_eq!(usize::try_from(loaded.rows).unwrap(), dumped.len() - 2 - tables(&dumped));
     assert_eq!(other.sealed("signing keys").await.unwrap().unwrap().expose(), b"\x00\xff binary");
     assert!(other.client(&client("app")).await.unwrap().is_some());
     assert_eq!(other.people().await.unwrap().len(), 1);
