@@ -88,6 +88,7 @@ pub(crate) struct Summary {
 }
 
 /// Runs the command.
+#[allow(clippy::needless_pass_by_value, reason = "as the other commands are called")]
 pub(crate) fn run(args: BackupArgs) -> Result<(), Failure> {
     let config = Config::read(&args.admin.config.config)?;
     if args.verify {

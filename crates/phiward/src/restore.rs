@@ -64,6 +64,7 @@ struct Marker {
 }
 
 /// Runs the command.
+#[allow(clippy::needless_pass_by_value, reason = "as the other commands are called")]
 pub(crate) fn run(args: RestoreArgs) -> Result<(), Failure> {
     let config = Config::read(&args.admin.config.config)?;
     let custody = backup::custody(&config, args.kek.as_deref())?;
@@ -261,7 +262,7 @@ impl<'a> Plan<'a> {
             if dir.is_dir() {
                 let periods = retention::shred_again(&dir, &place.keys_dir)
                     .map_err(|error| failed(&dir, &error))?;
-                all.extend(periods.into_iter().map(|period| retention::period_text(period)));
+                all.extend(periods.into_iter().map(retention::period_text));
             }
         }
         Ok(all)

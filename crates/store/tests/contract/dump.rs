@@ -18,8 +18,7 @@ async fn lines(store: &Store) -> Vec<Vec<u8>> {
         })
         .await
         .unwrap();
-    let lines = kept.lock().unwrap().clone();
-    lines
+    kept.lock().unwrap().clone()
 }
 
 fn feed(lines: Vec<Vec<u8>>) -> Lines {
