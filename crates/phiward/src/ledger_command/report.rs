@@ -186,8 +186,12 @@ fn client_id(text: &str) -> Result<ClientId, Failure> {
 }
 
 fn person(directory: &Directory, name: &str) -> String {
+    if let Some(sub) = directory.person(name) {
+        return sub.to_owned();
+    }
     // Somebody who is gone from the database is still in the record, by their `sub`.
-    directory.person(name).unwrap_or(name).to_owned()
+    output::note(&format!("no person of this name is registered; {name} is taken as a `sub`"));
+    name.to_owned()
 }
 
 fn disclosures(
