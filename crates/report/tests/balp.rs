@@ -45,7 +45,7 @@ fn faults(event: &Value, name: &str) -> Vec<String> {
     let profile = &table()["profiles"][name];
     assert!(profile.is_object(), "{name} is not in the table");
     let mut faults = match profile["parent"].as_str() {
-        Some(parent) => self::faults(event, parent),
+        Some(parent) => faults(event, parent),
         None => Vec::new(),
     };
     let mut check = |holds: bool, what: String| {

@@ -191,7 +191,7 @@ proptest! {
                 .iter()
                 .filter_map(released)
                 .filter(|body| body.client == Some(client("app")) && body.jti_hash == Some([1; 32]))
-                .filter(|body| body.patient.as_ref().map(|p| p.as_str()) == patient)
+                .filter(|body| body.patient.as_ref().map(domain::FhirId::as_str) == patient)
                 .collect::<Vec<_>>()
         };
         for name in PATIENTS {

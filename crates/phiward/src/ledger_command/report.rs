@@ -230,7 +230,7 @@ fn disclosures(
         output::note(&format!("{excepted} excepted disclosures are not listed; --all lists them"));
     }
     let proof = read.prove(&report.records())?;
-    print::write(common, "disclosures", Made::of(&report, report.document(now))?, proof)
+    print::write(common, "disclosures", Made::of(&report, report.document(now))?, proof.as_ref())
 }
 
 fn activity(
@@ -269,7 +269,7 @@ fn activity(
     let report = fold.finish(period, &directory);
     let proof = read.prove(&report.records())?;
     let document = report.document(SystemClock.now());
-    print::write(common, "activity", Made::of(&report, document)?, proof)
+    print::write(common, "activity", Made::of(&report, document)?, proof.as_ref())
 }
 
 fn refused(common: &Common) -> Result<(), Failure> {
@@ -284,7 +284,7 @@ fn refused(common: &Common) -> Result<(), Failure> {
     let report = fold.finish(period, &directory);
     let proof = read.prove(&report.records())?;
     let document = report.document(SystemClock.now());
-    print::write(common, "refused", Made::of(&report, document)?, proof)
+    print::write(common, "refused", Made::of(&report, document)?, proof.as_ref())
 }
 
 fn unused(client: Option<&str>, common: &Common) -> Result<(), Failure> {
@@ -303,7 +303,7 @@ fn unused(client: Option<&str>, common: &Common) -> Result<(), Failure> {
     let report = fold.finish(period, &directory);
     let proof = read.prove(&[])?;
     let document = report.document(SystemClock.now());
-    print::write(common, "unused-scopes", Made::of(&report, document)?, proof)
+    print::write(common, "unused-scopes", Made::of(&report, document)?, proof.as_ref())
 }
 
 fn affected(
@@ -354,5 +354,5 @@ fn affected(
     let report = fold.finish(period, &directory);
     let proof = read.prove(&report.records())?;
     let document = report.document(SystemClock.now());
-    print::write(common, "affected", Made::of(&report, document)?, proof)
+    print::write(common, "affected", Made::of(&report, document)?, proof.as_ref())
 }
