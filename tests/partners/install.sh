@@ -44,6 +44,7 @@ need ceph ceph-common
 need '/usr/lib/*-linux-gnu/libssl.so.3' libssl3
 need go golang-go
 need /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog golang-golang-x-mod-dev
+need pdftotext poppler-utils
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null 2>&1 || fail "these are missing, and there is no apt-get to bring them:$missing"
