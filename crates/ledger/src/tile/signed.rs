@@ -131,6 +131,11 @@ impl SignedTree {
         Ok(tile)
     }
 
+    /// Makes a full tile's file durable; it is there, as it was read.
+    pub(crate) fn settle(&self, level: u8, index: u64) -> Result<(), ProofError> {
+        Ok(self.files.settle(level, index)?)
+    }
+
     /// Makes a tile again. The caller judges what comes of it.
     fn make(&mut self, level: u8, index: u64) -> Result<Vec<Hash>, ProofError> {
         if let Some(below) = level.checked_sub(1) {
