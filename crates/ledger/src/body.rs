@@ -130,8 +130,8 @@ body! {
     33 predecessor: Option<String>;
     /// The role in which somebody acted.
     34 role: Option<String>;
-    /// Until when a locked copy can be neither changed nor deleted, in milliseconds since 1970.
-    35 retain_until: Option<u64>;
+    /// Until when a locked copy can be neither changed nor deleted (RFC 3339).
+    35 retain_until: Option<String>;
 }
 
 impl fmt::Debug for Body {
@@ -325,7 +325,7 @@ mod tests {
             hold: Some("h_1".into()),
             predecessor: Some("note\n".into()),
             role: Some("privacy_officer".into()),
-            retain_until: Some(1_983_484_800_000),
+            retain_until: Some("2032-11-08T00:00:00Z".into()),
         }
     }
 

@@ -90,7 +90,7 @@ fn list(bench: &Bench, content: &[u8]) {
     let line = format!(
         "{{\"segment\":2,\"object\":\"stream-0000000001/segment-0000000002.phl\",\
          \"version_id\":\"v\",\"sha256\":\"{hash}\",\"bytes\":{bytes},\
-         \"retain_until\":1983484800000}}\n"
+         \"retain_until\":\"2032-11-08T00:00:00Z\"}}\n"
     );
     fs::write(bench.keys_dir().join("archive.ndjson"), line).unwrap();
 }
@@ -202,7 +202,11 @@ async fn a_repair_that_was_cut_short_is_begun_anew_and_a_held_ledger_is_left_alo
         .unwrap();
     let bucket = store(&bench, good.clone());
 
-    let held = begin(&bench).unwrap();
+    // As from a configuration with relative paths.
+    let up: PathBuf = std::env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
+    let dir = up.join(bench.dir().strip_prefix("/").unwrap());
+    let options = VerifyOptions::new(bench.key());
+    let held = Repair::begin(&dir, &bench.keys_dir(), options, bench.clock.now()).unwrap();
     assert_eq!(begin(&bench).err().map(|error| error.trouble()), Some(Trouble::InUse));
     let (repaired, _) = held.run(&bucket, bench.clock.now()).await.unwrap();
     assert_eq!(repaired[0].damage, Damage::Differs);

@@ -123,7 +123,9 @@ impl Repair {
         let mut copies = copies(dir, keys_dir).map_err(io_error(dir))?;
         copies.retain(|copy| copy.is_of(options.stream));
         let damaged = find(dir, &copies, &options, now).map_err(io_error(dir))?;
-        let (dir, keys_dir) = (dir.to_owned(), keys_dir.to_owned());
+        // Links from the staging folder lead here, wherever this process stands.
+        let dir = fs::canonicalize(dir).map_err(io_error(dir))?;
+        let keys_dir = keys_dir.to_owned();
         Ok(Self { dir, keys_dir, options, damaged, _lock: lock })
     }
 
