@@ -1,6 +1,5 @@
 //! `phiward demo` as a process, and what it said about itself.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
@@ -169,7 +168,7 @@ impl Demo {
         // Its ports are bound before the ledger is open; this it says last.
         let out = self.folder.path().join(format!("demo-{}.stderr", self.starts));
         part.wait_for("word that it listens", READY, || {
-            fs::read_to_string(&out).ok().filter(|said| said.contains("listening"))
+            std::fs::read_to_string(&out).ok().filter(|said| said.contains("listening"))
         });
         self.part = part;
         self.ready.config = config.to_owned();

@@ -134,8 +134,8 @@ body! {
     33 predecessor: Option<String>;
     /// The role in which somebody acted.
     34 role: Option<String>;
-    /// Until when a locked copy can be neither changed nor deleted, in milliseconds since 1970.
-    35 retain_until: Option<u64>;
+    /// Until when a locked copy can be neither changed nor deleted (RFC 3339).
+    35 retain_until: Option<String>;
     /// The opening of the log that this record begins, by its random name; then the one before it as
     /// the keys' directory has it.
     36 instance: Option<String>;
@@ -332,7 +332,7 @@ mod tests {
             hold: Some("h_1".into()),
             predecessor: Some("note\n".into()),
             role: Some("privacy_officer".into()),
-            retain_until: Some(1_983_484_800_000),
+            retain_until: Some("2032-11-08T00:00:00Z".into()),
             instance: Some("00".into()),
         }
     }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use domain::{Kind, Timestamp};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::body::Body;
 use crate::files;
@@ -53,7 +55,7 @@ struct Line {
     version_id: String,
     sha256: String,
     bytes: u64,
-    retain_until: u64,
+    retain_until: String,
 }
 
 impl Copy {
@@ -65,7 +67,7 @@ impl Copy {
             version_id: Some(self.version_id.clone()),
             body_sha256: Some(self.sha256),
             bytes: Some(self.bytes),
-            retain_until: u64::try_from(self.retain_until.millis()).ok(),
+            retain_until: date_text(self.retain_until),
             ..Body::default()
         }
     }
@@ -87,7 +89,7 @@ impl Copy {
             version_id: body.version_id?,
             sha256: body.body_sha256?,
             bytes: body.bytes?,
-            retain_until: Timestamp::from_millis(i64::try_from(body.retain_until?).ok()?),
+            retain_until: date(&body.retain_until?)?,
             recorded: true,
         };
         copy.in_form()
@@ -101,7 +103,7 @@ impl Copy {
             version_id: line.version_id,
             sha256: unhex(&line.sha256)?,
             bytes: line.bytes,
-            retain_until: Timestamp::from_millis(i64::try_from(line.retain_until).ok()?),
+            retain_until: date(&line.retain_until)?,
             recorded: false,
         };
         copy.in_form()
@@ -120,7 +122,7 @@ impl Copy {
             version_id: self.version_id.clone(),
             sha256: hex(&self.sha256),
             bytes: self.bytes,
-            retain_until: u64::try_from(self.retain_until.millis()).unwrap_or(0),
+            retain_until: date_text(self.retain_until).unwrap_or_default(),
         };
         let mut line = serde_json::to_vec(&line)?;
         line.push(b'\n');
@@ -141,6 +143,16 @@ pub fn copies(dir: &Path, keys_dir: &Path) -> io::Result<Vec<Copy>> {
         listed.into_iter().filter(|copy| !known.contains(&version(copy))).collect();
     found.extend(more);
     Ok(found)
+}
+
+/// A time as people and S3 write it (RFC 3339), to the second; `None` beyond the calendar.
+pub(super) fn date_text(time: Timestamp) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp(time.secs()).ok()?.format(&Rfc3339).ok()
+}
+
+pub(super) fn date(text: &str) -> Option<Timestamp> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(Timestamp::from_secs(time.unix_timestamp()))
 }
 
 /// Where the copies of a stream are, after the configured prefix.

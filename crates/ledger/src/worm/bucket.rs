@@ -18,10 +18,9 @@ use domain::{Clock, Secret, Timestamp};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use outbound::{Client, Limits, SendError};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::tree::Hash;
+use crate::worm::archive::{date, date_text};
 use crate::worm::{hex, unhex};
 
 /// Why the bucket did not do what it was asked.
@@ -212,9 +211,7 @@ impl Bucket {
         retain_until: Timestamp,
         only_new: bool,
     ) -> Result<String, BucketError> {
-        let until = OffsetDateTime::from_unix_timestamp(retain_until.secs())
-            .ok()
-            .and_then(|time| time.format(&Rfc3339).ok())
+        let until = date_text(retain_until)
             .ok_or(BucketError::Request("the retention ends beyond the calendar"))?;
         let mut headers = HeaderMap::new();
         let mut put = |name: &'static str, value: &str| -> Result<(), BucketError> {
@@ -400,9 +397,7 @@ fn stored(headers: &HeaderMap) -> Result<Stored, BucketError> {
     let version_id = text(headers, VERSION_ID).filter(|id| fits_version(id));
     let bytes = text(headers, "content-length").and_then(|length| length.parse().ok());
     let locked = text(headers, "x-amz-object-lock-mode") == Some("COMPLIANCE");
-    let until = text(headers, "x-amz-object-lock-retain-until-date")
-        .and_then(|until| OffsetDateTime::parse(until, &Rfc3339).ok())
-        .map(|until| Timestamp::from_secs(until.unix_timestamp()));
+    let until = text(headers, "x-amz-object-lock-retain-until-date").and_then(date);
     Ok(Stored {
         version_id: version_id.ok_or(BucketError::Answer("names no version"))?.to_owned(),
         bytes: bytes.ok_or(BucketError::Answer("names no length"))?,

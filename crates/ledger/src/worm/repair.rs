@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use domain::Timestamp;
 
 use crate::files;
-use crate::gap::{Gap, Weight};
+use crate::gap::{Gap, GapKind, Weight};
 use crate::trouble::Trouble;
 use crate::verify::{VerifyError, VerifyOptions, verify};
 use crate::worm::archive::{Copy, closed, copies, hash_file};
@@ -130,7 +130,9 @@ impl Repair {
         let mut copies = copies(dir, keys_dir).map_err(io_error(dir))?;
         copies.retain(|copy| options.stream.is_none_or(|stream| copy.is_of(stream)));
         let damaged = find(dir, &copies, &options, now).map_err(io_error(dir))?;
-        let (dir, keys_dir) = (dir.to_owned(), keys_dir.to_owned());
+        // Links from the staging folder lead here, wherever this process stands.
+        let dir = fs::canonicalize(dir).map_err(io_error(dir))?;
+        let keys_dir = keys_dir.to_owned();
         Ok(Self { dir, keys_dir, options, damaged, _lock: lock })
     }
 
@@ -255,18 +257,21 @@ impl Repair {
             .extend(files::read_text(&beside_keys).map_err(io_error(&beside_keys))?);
         let report = verify(staging, &options, &mut |_| {})?;
         let ours: BTreeSet<u32> = fetched.iter().filter_map(|(_, copy)| copy.segment).collect();
-        let excused = |gap: &Gap| match gap.place.segment {
-            // Where one link is missing, the next one does not fit.
-            Some(segment) => {
-                !ours.contains(&segment)
-                    || without
-                        .iter()
-                        .any(|gone| segment == *gone || segment == gone.saturating_add(1))
-            }
-            None => !without.is_empty(),
-        };
-        let wrong =
-            report.gaps.iter().find(|gap| gap.kind.weight() == Weight::Broken && !excused(gap));
+        // Named by the list alone, and nothing after it to fit: it might be of a fork.
+        let loose = fetched.iter().find_map(|(_, copy)| {
+            let segment = copy.segment.filter(|_| !copy.recorded)?;
+            without.contains(&segment.saturating_add(1)).then_some(segment)
+        });
+        if let Some(segment) = loose {
+            let why = "nothing here shows that its copy is of this log".into();
+            return Err(RepairError::NoCopy { segments: vec![segment], why });
+        }
+        let live = files::segments(&self.dir).map_err(io_error(&self.dir))?.pop();
+        let rest = Rest { ours: &ours, without, live: live.map_or(0, |(number, _)| number) };
+        let wrong = report
+            .gaps
+            .iter()
+            .find(|gap| gap.kind.weight() == Weight::Broken && !rest.explains(gap));
         match wrong {
             None => Ok(()),
             Some(gap) => Err(RepairError::NoCopy {
@@ -297,6 +302,29 @@ impl Repair {
             repaired.push(Repaired { damage, copy, kept });
         }
         Ok(repaired)
+    }
+}
+
+/// What stays broken after a repair, because there is no copy of it.
+struct Rest<'a> {
+    ours: &'a BTreeSet<u32>,
+    without: &'a [u32],
+    /// The last segment, which is never copied.
+    live: u32,
+}
+
+impl Rest<'_> {
+    /// Whether a finding comes of that alone, and says nothing against what was brought back.
+    fn explains(&self, gap: &Gap) -> bool {
+        let Some(segment) = gap.place.segment else {
+            // The last records may be gone; a fork is never explained.
+            return gap.kind == GapKind::CheckpointAhead;
+        };
+        let joint = matches!(gap.kind, GapKind::SegmentMissing | GapKind::SegmentMismatch);
+        if joint {
+            return segment.checked_sub(1).is_some_and(|before| self.without.contains(&before));
+        }
+        !self.ours.contains(&segment) && (self.without.contains(&segment) || segment == self.live)
     }
 }
 

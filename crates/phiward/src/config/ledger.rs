@@ -347,3 +347,47 @@ fn url(key: &'static str, value: &Spanned<String>, wrong: Wrong<'_>) -> Result<(
         Err(wrong(key, value.span(), "an https URL (plain http on loopback only)"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Template};
+    use super::*;
+
+    fn parse(worm: &str) -> Result<Config, ConfigError> {
+        let template = Template {
+            issuer: "https://phiward.example",
+            listen: "127.0.0.1:8443".parse().unwrap(),
+            internal: "127.0.0.1:8444".parse().unwrap(),
+            upstream: "http://127.0.0.1:8080/fhir",
+            password_grant: "off",
+        };
+        let text = format!("{}\n[ledger.worm]\n{worm}", template.render());
+        Config::parse(Path::new("/x/phiward.toml"), &text)
+    }
+
+    const WORM: &str = "endpoint = \"https://s3.example/\"\nbucket = \"phiward-ledger\"\n\
+        prefix = \"clinic-a/\"\naccess_key = { file = \"a\" }\nsecret_key = { file = \"s\" }\n\
+        max_lag = \"5m\"\non_lag = \"stop\"\n";
+
+    #[test]
+    fn a_locked_bucket_is_read_whole_and_each_error_names_its_key() {
+        let worm = parse(WORM).unwrap().ledger.worm.unwrap();
+        assert_eq!(worm.endpoint, "https://s3.example");
+        assert_eq!((worm.bucket.as_str(), worm.prefix.as_str()), ("phiward-ledger", "clinic-a/"));
+        assert_eq!((worm.region.as_str(), worm.secret_key), ("us-east-1", "/x/s".into()));
+        assert_eq!((worm.lag.max_secs, worm.lag.stops), (300, true));
+        for (from, to, key) in [
+            ("https://s3.example/", "http://s3.example", "ledger.worm.endpoint"),
+            ("phiward-ledger", "../other", "ledger.worm.bucket"),
+            ("phiward-ledger", "x", "ledger.worm.bucket"),
+            ("clinic-a/", "clinic a/", "ledger.worm.prefix"),
+            ("clinic-a/", "clinic?versionId=", "ledger.worm.prefix"),
+            ("5m", "0m", "ledger.worm.max_lag"),
+            ("stop", "halt", "ledger.worm.on_lag"),
+        ] {
+            let error = parse(&WORM.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(key), "{key}: {error}");
+        }
+        assert!(parse(&WORM.replace("bucket =", "bukket =")).is_err());
+    }
+}

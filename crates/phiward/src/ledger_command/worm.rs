@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::Clock;
+use indicatif::ProgressStyle;
 use ledger::verify::{Report, Verdict};
 use ledger::{Gap, GapKind, Place, Weight, worm};
 
@@ -31,6 +32,9 @@ pub(super) fn compare(ledger: &LedgerArg, dir: &Path, report: &mut Report) -> Re
     let now = SystemClock.now();
     let bar = output::progress(0);
     bar.set_length(copies.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} locked copies {eta}") {
+        bar.set_style(style);
+    }
     let mut gaps = worm::compare(dir, &copies, now, &mut |_| {}).map_err(failed)?;
     runtime(async {
         // Said even where there is no copy yet to ask for.
