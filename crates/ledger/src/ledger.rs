@@ -360,11 +360,13 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
     store.publish_stable(&stable_key)?;
     let now = u64::try_from(options.clock.now().millis()).unwrap_or(0);
     let found = recover(&dir, &options.keys_dir, options.stream, &stable_key, &*options.disk)?;
-    let (mut state, set_aside, fresh) = match found {
+    let (mut state, mut set_aside, fresh) = match found {
         // A first start that was cut short before its first record begins again.
-        Found::Log { state, .. } if state.batch == 0 => (state, None, true),
-        Found::Log { state, set_aside } => (state, set_aside, false),
-        Found::Fresh => (genesis(options.stream), None, true),
+        Found::Log { state, set_aside } => {
+            let fresh = state.batch == 0;
+            (state, set_aside, fresh)
+        }
+        Found::Fresh { set_aside } => (genesis(options.stream), set_aside, true),
     };
     let (day, day_number) = if fresh {
         store.erase_days_except(None)?;
@@ -427,7 +429,7 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
         instance,
         _locks: locks,
     };
-    first_records(&mut writer, fresh, set_aside.as_ref(), now)
+    first_records(&mut writer, fresh, set_aside.as_mut(), now)
         .map_err(|failure| failed(failure.reason))?;
     Ok((writer, Opened { created: fresh, recovered: set_aside, records }))
 }
@@ -435,7 +437,7 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
 fn first_records(
     writer: &mut Writer,
     fresh: bool,
-    set_aside: Option<&SetAside>,
+    set_aside: Option<&mut SetAside>,
     now: u64,
 ) -> Result<(), crate::writer::Failure> {
     let time = now.max(writer.state.time);
@@ -458,7 +460,10 @@ fn first_records(
             ..Body::default()
         };
         writer.own(Kind::StreamOpened, &body, time)?;
-        return writer.checkpoint();
+        writer.checkpoint()?;
+        if set_aside.is_none() {
+            return Ok(());
+        }
     }
     if writer.state.batch == 1 {
         // The first start was cut short before its checkpoint: nothing was acknowledged yet, and
@@ -472,6 +477,7 @@ fn first_records(
         let detail = "a torn tail was set aside".to_owned();
         let body = Body { bytes: Some(aside.bytes), detail: Some(detail), ..Body::default() };
         writer.own(Kind::Recovered, &body, time)?;
+        aside.recorded(&*writer.options.disk)?;
     }
     let detail = Some("started".to_owned());
     let instance = Some(writer.instance.names());
