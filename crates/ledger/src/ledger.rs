@@ -412,11 +412,13 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
     let now = u64::try_from(options.clock.now().millis()).unwrap_or(0);
     let (kept, disk) = (&options.kept, &*options.disk);
     let found = recover(&dir, kept, &options.keys_dir, options.stream, &stable_key, disk)?;
-    let (mut state, set_aside, fresh) = match found {
+    let (mut state, mut set_aside, fresh) = match found {
         // A first start that was cut short before its first record begins again.
-        Found::Log { state, .. } if state.batch == 0 => (state, None, true),
-        Found::Log { state, set_aside } => (state, set_aside, false),
-        Found::Fresh => (genesis(options.stream), None, true),
+        Found::Log { state, set_aside } => {
+            let fresh = state.batch == 0;
+            (state, set_aside, fresh)
+        }
+        Found::Fresh { set_aside } => (genesis(options.stream), set_aside, true),
     };
     let said = witness::refused(&dir, state.tree.size()).map_err(io_error(&dir))?;
     if let Some((what, reason)) = said {
@@ -484,7 +486,7 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
         instance,
         _locks: locks,
     };
-    first_records(&mut writer, fresh, set_aside.as_ref(), now)
+    first_records(&mut writer, fresh, set_aside.as_mut(), now)
         .map_err(|failure| failed(failure.reason))?;
     Ok((writer, Opened { created: fresh, recovered: set_aside, records }))
 }
@@ -492,7 +494,7 @@ fn start(options: LedgerOptions, locks: [std::fs::File; 2]) -> Result<(Writer, O
 fn first_records(
     writer: &mut Writer,
     fresh: bool,
-    set_aside: Option<&SetAside>,
+    set_aside: Option<&mut SetAside>,
     now: u64,
 ) -> Result<(), crate::writer::Failure> {
     let time = now.max(writer.state.time);
@@ -516,7 +518,10 @@ fn first_records(
             ..Body::default()
         };
         writer.own(Kind::StreamOpened, &body, time)?;
-        return writer.checkpoint();
+        writer.checkpoint()?;
+        if set_aside.is_none() {
+            return Ok(());
+        }
     }
     if writer.state.batch == 1 {
         // The first start was cut short before its checkpoint: nothing was acknowledged yet, and
@@ -530,6 +535,7 @@ fn first_records(
         let detail = "a torn tail was set aside".to_owned();
         let body = Body { bytes: Some(aside.bytes), detail: Some(detail), ..Body::default() };
         writer.own(Kind::Recovered, &body, time)?;
+        aside.recorded(&*writer.options.disk)?;
     }
     let detail = Some(STARTED.to_owned());
     let instance = Some(writer.instance.names());

@@ -143,8 +143,8 @@ pub struct SetAside {
 
 /// What was found.
 pub(crate) enum Found {
-    /// No log yet.
-    Fresh,
+    /// No log yet, or none that got as far as its first record.
+    Fresh { set_aside: Option<SetAside> },
     /// A log, ready for its next segment.
     Log { state: State, set_aside: Option<SetAside> },
 }
@@ -174,7 +174,8 @@ pub(crate) fn recover(
     let rollback = |found| OpenError::Rollback { path: dir.to_owned(), signed: largest, found };
 
     let Some(mut at) = segments.len().checked_sub(1) else {
-        return if largest == 0 { Ok(Found::Fresh) } else { Err(rollback(0)) };
+        let set_aside = unrecorded(dir).map_err(io_error(dir))?;
+        return if largest == 0 { Ok(Found::Fresh { set_aside }) } else { Err(rollback(0)) };
     };
     // Back to the segment in which the older checkpoint lies.
     let header_of = |at: usize| -> Result<Option<State>, OpenError> {
@@ -261,7 +262,7 @@ pub(crate) fn recover(
             let data_end = tail.map_or_else(|| reader.offset(), |(offset, _)| offset);
             let set_aside = match tail {
                 Some((from, to)) => Some(put_aside(disk, path, *number, from, to)?),
-                None => None,
+                None => unrecorded(dir).map_err(io_error(dir))?,
             };
             harden(disk, path, last_batch, data_end).map_err(io_error(path))?;
             return Ok(Found::Log { state: chain.state, set_aside });
@@ -302,6 +303,38 @@ fn compare(dir: &Path, chain: &Chain, signed: &[&Checkpoint]) -> Result<(), Open
     Ok(())
 }
 
+/// The end of a kept tail's name until the record of it is durable.
+const UNRECORDED: &str = ".unrecorded";
+
+impl SetAside {
+    /// The record of it is durable.
+    pub(crate) fn recorded(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        let file = self.file.with_extension("");
+        disk.rename(&self.file, &file)?;
+        disk.sync_dir(file.parent().unwrap_or(&file))?;
+        self.file = file;
+        Ok(())
+    }
+}
+
+/// A tail that an earlier start kept and cut off, and did not come to record.
+fn unrecorded(dir: &Path) -> io::Result<Option<SetAside>> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let numbers = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("set-aside-")?.strip_suffix(UNRECORDED))
+            .and_then(|numbers| numbers.split_once('-'))
+            .and_then(|(segment, from)| Some((segment.parse().ok()?, from.parse().ok()?)));
+        if let Some((segment, offset)) = numbers {
+            let bytes = entry.metadata()?.len();
+            return Ok(Some(SetAside { segment, offset, bytes, file: entry.path() }));
+        }
+    }
+    Ok(None)
+}
+
 /// Keeps a copy of a torn tail.
 fn put_aside(
     disk: &dyn Disk,
@@ -311,7 +344,8 @@ fn put_aside(
     to: u64,
 ) -> Result<SetAside, OpenError> {
     let bytes = to.saturating_sub(from);
-    let file = segment_path.with_file_name(format!("set-aside-{segment:010}-{from}"));
+    let name = format!("set-aside-{segment:010}-{from}{UNRECORDED}");
+    let file = segment_path.with_file_name(name);
     let copy = || -> io::Result<()> {
         let source = File::open(segment_path)?;
         let target = disk.create(&file, 0o600)?;

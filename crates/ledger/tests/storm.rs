@@ -255,6 +255,13 @@ impl Storm {
         assert!(seqs.windows(2).all(|pair| pair[0] < pair[1]), "a number was given twice");
         let report = self.bench.verify(&self.outside);
         assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.gaps);
+        // Whatever was set aside is in the record, however often the start was cut short.
+        let names = std::fs::read_dir(self.bench.dir()).unwrap();
+        let names = names.map(|file| file.unwrap().file_name().into_string().unwrap());
+        let aside: Vec<String> = names.filter(|name| name.starts_with("set-aside")).collect();
+        assert!(aside.iter().all(|name| !name.ends_with(".unrecorded")), "{aside:?}");
+        let recorded = kinds(&report).iter().filter(|kind| **kind == GapKind::Recovered).count();
+        assert!(recorded >= aside.len(), "{recorded} recorded of {aside:?}");
     }
 }
 

@@ -216,6 +216,49 @@ fn stopped_in_order(bench: &Bench, old: String) {
 }
 
 #[tokio::test]
+async fn after_any_failed_operation_nothing_is_tried_again_nor_acknowledged() {
+    let mut struck = 0;
+    for fault in [Fault::ShortWrite, Fault::SyncFails, Fault::NameFails] {
+        for after in 0..36 {
+            let bench = Bench::in_memory();
+            let disk = Arc::new(StormDisk::new(after));
+            let mut options = bench.options();
+            options.disk = disk.clone();
+            options.segment_bytes = 4096;
+            let (ledger, _) = Ledger::open(options).unwrap();
+            disk.plan(after, fault);
+            // Through batches, rolled segments and a new day, with its keys and checkpoints.
+            let (mut failed_at, mut acknowledged) = (None, 0);
+            for number in 0..20 {
+                if number == 4 {
+                    bench.clock.advance(support::DAY);
+                }
+                match ledger.append(vec![entry(number)]).await {
+                    Ok(_) => {
+                        assert_eq!(failed_at, None, "{fault:?} {after}: yes after a failure");
+                        acknowledged += 1;
+                    }
+                    Err(fault) => {
+                        assert_eq!(fault, LedgerFault::Failed);
+                        failed_at.get_or_insert_with(|| disk.operations());
+                    }
+                }
+            }
+            let Some(operations) = failed_at else { continue };
+            struck += 1;
+            assert!(disk.struck() && ledger.failure().is_some());
+            assert_eq!(ledger.checkpoint().await, Err(LedgerFault::Failed));
+            assert_eq!(ledger.close().await, Err(LedgerFault::Failed));
+            assert_eq!(disk.operations(), operations, "{fault:?} {after}: something was tried");
+            let (ledger, opened) = bench.open();
+            assert!(opened.records > acknowledged);
+            ledger.close().await.unwrap();
+        }
+    }
+    assert!(struck > 60, "{struck}");
+}
+
+#[tokio::test]
 async fn a_full_disk_is_refused_at_the_start_with_its_own_code() {
     let bench = Bench::in_memory();
     let disk = Arc::new(StormDisk::new(1));
