@@ -331,3 +331,61 @@ fn url(key: &'static str, value: &Spanned<String>, wrong: Wrong<'_>) -> Result<(
         Err(wrong(key, value.span(), "an https URL (plain http on loopback only)"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{Config, ConfigError, Template};
+
+    const KEY: &str = "witness.example/w1+d92ffeba+BCO7f7eO41W6jVVGNtpYE0yxmfcZdgVzVHskOV8TF9ko";
+
+    fn with(more: &str) -> Result<Config, ConfigError> {
+        let text = Template {
+            issuer: "https://phiward.example",
+            listen: "127.0.0.1:8443".parse().unwrap(),
+            internal: "127.0.0.1:8444".parse().unwrap(),
+            upstream: "http://127.0.0.1:8080/fhir",
+            password_grant: "off",
+        }
+        .render();
+        Config::parse(Path::new("/x/phiward.toml"), &format!("{text}\n{more}"))
+    }
+
+    fn witness(url: &str, key: &str) -> String {
+        format!("[[ledger.witness]]\nurl = \"{url}\"\nkey = \"{key}\"\n")
+    }
+
+    #[test]
+    fn witnesses_are_read_and_all_of_them_are_the_quorum() {
+        let ledger = with(&witness("https://w.example/a/", KEY)).unwrap().ledger;
+        assert_eq!(ledger.witnesses[0].url, "https://w.example/a");
+        assert_eq!(ledger.witnesses[0].key.to_string(), KEY);
+        assert_eq!((ledger.quorum, ledger.witness_lag.max_secs), (1, 600));
+        assert!(!ledger.witness_lag.stops);
+        let stop = "[ledger.witnesses]\non_lag = \"stop\"\nmax_lag = \"8s\"\n";
+        let ledger = with(&(witness("http://127.0.0.1:1", KEY) + stop)).unwrap().ledger;
+        assert_eq!((ledger.witness_lag.max_secs, ledger.witness_lag.stops), (8, true));
+    }
+
+    #[test]
+    fn a_witness_that_cannot_be_one_is_named_with_its_line() {
+        // The example of Go's note package: a key that signs notes, as a log's does.
+        let log = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let good = witness("https://w.example", KEY);
+        for (more, key) in [
+            (witness("http://w.example", KEY), "ledger.witness.url"),
+            (witness("https://w.example", log), "ledger.witness.key"),
+            (witness("https://w.example", ""), "ledger.witness.key"),
+            (witness("https://w.example", &KEY.replace("d92f", "d92e")), "ledger.witness.key"),
+            (format!("{good}{good}"), "ledger.witness.key"),
+            (format!("{good}[ledger.witnesses]\nquorum = 2\n"), "ledger.witnesses.quorum"),
+            (format!("{good}[ledger.witnesses]\nquorum = 0\n"), "ledger.witnesses.quorum"),
+            (format!("{good}[ledger.witnesses]\non_lag = \"wait\"\n"), "ledger.witnesses.on_lag"),
+            (format!("{good}[ledger.witnesses]\nmax_lag = \"0s\"\n"), "ledger.witnesses.max_lag"),
+        ] {
+            let message = with(&more).unwrap_err().to_string();
+            assert!(message.starts_with("/x/phiward.toml:") && message.contains(key), "{message}");
+        }
+    }
+}
