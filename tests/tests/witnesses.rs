@@ -232,6 +232,28 @@ fn a_log_of_somebody_else_is_cosigned_and_its_fork_is_not() {
     }
 }
 
+#[test]
+fn a_witness_that_is_killed_again_and_again_forgets_nothing_that_it_cosigned() {
+    let partners = Partners::ready();
+    let folder = tempfile::tempdir().unwrap();
+    let key = partners.python("witness/log.py").arg("vkey").output().unwrap();
+    let file = folder.path().join("log.vkey");
+    std::fs::write(&file, &key.stdout).unwrap();
+    let mut witness = Witness::start(&file);
+    let mut grow = partners.python("witness/log.py");
+    grow.args(["grow", &witness.url, &witness.key, "8"]);
+    let mut log = Part::start("log", grow, folder.path());
+    for round in 0..25_u64 {
+        std::thread::sleep(Duration::from_millis(60 + 29 * (round % 7)));
+        witness.part.kill_9();
+        witness.restart();
+    }
+    let line: Value = serde_json::from_str(&log.json_line(SOON)).unwrap();
+    assert!(line["cosigned"].as_u64().unwrap() > 50, "{line}");
+    assert!(line["unanswered"].as_u64().unwrap() > 0, "it was never hit: {line}");
+    eprintln!("{line}");
+}
+
 #[tokio::test]
 async fn what_is_no_request_is_refused_over_http_too() {
     let folder = tempfile::tempdir().unwrap();

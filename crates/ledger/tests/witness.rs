@@ -166,6 +166,11 @@ async fn what_was_cosigned_is_remembered_across_a_crash_at_any_point() {
     let answer = witness.add_checkpoint(&body(&dir, 0, &first));
     assert_eq!((answer.status, answer.body), (409, format!("{size}\n")));
     assert_eq!(status(&witness.add_checkpoint(&body(&dir, size, &first))), 200);
+    // Nothing but a part of the new state was written when the process ended.
+    drop(witness);
+    std::fs::write(outside.dir().join("witness.state.tmp"), b"0123").unwrap();
+    let witness = outside.open();
+    assert_eq!(witness.sizes()[0].1, size);
     // The mark was not written yet when the process ended.
     let mark = outside.dir().join("witness.mark");
     let old_mark = std::fs::read(&mark).unwrap();

@@ -87,9 +87,10 @@ pub fn judge(request: &Request, held: Option<&Head>) -> Result<Step, Refusal> {
 #[cfg(test)]
 mod tests {
     use keys::ed25519::SigningKey;
+    use proptest::prelude::*;
 
     use super::*;
-    use crate::note::{self, Checkpoint};
+    use crate::note::{self, Checkpoint, Note};
     use crate::tree::{Frontier, ProofBuilder, leaf_hash};
 
     const ORIGIN: &str = "log.test/a";
@@ -212,6 +213,30 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn whatever_is_asked_in_whatever_order_one_history_is_cosigned_and_never_a_smaller(
+            asked in prop::collection::vec((any::<bool>(), 0_u64..14, 0_u64..14), 1..40)
+        ) {
+            // Two histories that are one up to leaf 4.
+            let mut held: Option<(Head, Option<bool>)> = None;
+            for (forks, old, size) in asked {
+                let fork = if forks { 4 } else { NONE };
+                let path = if old <= size { proof(old, size, fork) } else { Vec::new() };
+                let request = request(1, old, &path, size, root(size, fork));
+                let answer = judge(&request, held.as_ref().map(|(head, _)| head));
+                let Ok(step) = answer else { continue };
+                let before = held.as_ref().map_or(0, |(head, _)| head.size);
+                prop_assert!(size >= before && old == before);
+                prop_assert_eq!(step == Step::Same, held.is_some() && size == before);
+                let side = held.and_then(|(_, side)| side);
+                let own = (size > 4).then_some(forks);
+                prop_assert!(side.is_none() || own == side, "both sides of a fork");
+                held = Some((Head { root: root(size, fork), ..head(size) }, own));
+            }
+        }
+    }
+
     #[test]
     fn only_a_trusted_key_of_this_origin_counts_and_a_false_line_of_it_spoils_the_note() {
         let (key, _) = signer(1);
@@ -231,6 +256,4 @@ mod tests {
         };
         assert_eq!(trusted(&forged, &[key]), Err(Refusal::Untrusted));
     }
-
-    use crate::note::Note;
 }

@@ -350,19 +350,63 @@ fn url(key: &'static str, value: &Spanned<String>, wrong: Wrong<'_>) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Template};
-    use super::*;
+    use std::path::Path;
 
-    fn parse(worm: &str) -> Result<Config, ConfigError> {
-        let template = Template {
+    use super::super::{Config, ConfigError, Template};
+
+    const KEY: &str = "witness.example/w1+d92ffeba+BCO7f7eO41W6jVVGNtpYE0yxmfcZdgVzVHskOV8TF9ko";
+
+    fn with(more: &str) -> Result<Config, ConfigError> {
+        let text = Template {
             issuer: "https://phiward.example",
             listen: "127.0.0.1:8443".parse().unwrap(),
             internal: "127.0.0.1:8444".parse().unwrap(),
             upstream: "http://127.0.0.1:8080/fhir",
             password_grant: "off",
-        };
-        let text = format!("{}\n[ledger.worm]\n{worm}", template.render());
-        Config::parse(Path::new("/x/phiward.toml"), &text)
+        }
+        .render();
+        Config::parse(Path::new("/x/phiward.toml"), &format!("{text}\n{more}"))
+    }
+
+    fn witness(url: &str, key: &str) -> String {
+        format!("[[ledger.witness]]\nurl = \"{url}\"\nkey = \"{key}\"\n")
+    }
+
+    #[test]
+    fn witnesses_are_read_and_all_of_them_are_the_quorum() {
+        let ledger = with(&witness("https://w.example/a/", KEY)).unwrap().ledger;
+        assert_eq!(ledger.witnesses[0].url, "https://w.example/a");
+        assert_eq!(ledger.witnesses[0].key.to_string(), KEY);
+        assert_eq!((ledger.quorum, ledger.witness_lag.max_secs), (1, 600));
+        assert!(!ledger.witness_lag.stops);
+        let stop = "[ledger.witnesses]\non_lag = \"stop\"\nmax_lag = \"8s\"\n";
+        let ledger = with(&(witness("http://127.0.0.1:1", KEY) + stop)).unwrap().ledger;
+        assert_eq!((ledger.witness_lag.max_secs, ledger.witness_lag.stops), (8, true));
+    }
+
+    #[test]
+    fn a_witness_that_cannot_be_one_is_named_with_its_line() {
+        // The example of Go's note package: a key that signs notes, as a log's does.
+        let log = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let good = witness("https://w.example", KEY);
+        for (more, key) in [
+            (witness("http://w.example", KEY), "ledger.witness.url"),
+            (witness("https://w.example", log), "ledger.witness.key"),
+            (witness("https://w.example", ""), "ledger.witness.key"),
+            (witness("https://w.example", &KEY.replace("d92f", "d92e")), "ledger.witness.key"),
+            (format!("{good}{good}"), "ledger.witness.key"),
+            (format!("{good}[ledger.witnesses]\nquorum = 2\n"), "ledger.witnesses.quorum"),
+            (format!("{good}[ledger.witnesses]\nquorum = 0\n"), "ledger.witnesses.quorum"),
+            (format!("{good}[ledger.witnesses]\non_lag = \"wait\"\n"), "ledger.witnesses.on_lag"),
+            (format!("{good}[ledger.witnesses]\nmax_lag = \"0s\"\n"), "ledger.witnesses.max_lag"),
+        ] {
+            let message = with(&more).unwrap_err().to_string();
+            assert!(message.starts_with("/x/phiward.toml:") && message.contains(key), "{message}");
+        }
+    }
+
+    fn worm(keys: &str) -> String {
+        format!("[ledger.worm]\n{keys}")
     }
 
     const WORM: &str = "endpoint = \"https://s3.example/\"\nbucket = \"phiward-ledger\"\n\
@@ -371,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_locked_bucket_is_read_whole_and_each_error_names_its_key() {
-        let worm = parse(WORM).unwrap().ledger.worm.unwrap();
+        let worm = with(&worm(WORM)).unwrap().ledger.worm.unwrap();
         assert_eq!(worm.endpoint, "https://s3.example");
         assert_eq!((worm.bucket.as_str(), worm.prefix.as_str()), ("phiward-ledger", "clinic-a/"));
         assert_eq!((worm.region.as_str(), worm.secret_key), ("us-east-1", "/x/s".into()));
@@ -385,9 +429,9 @@ mod tests {
             ("5m", "0m", "ledger.worm.max_lag"),
             ("stop", "halt", "ledger.worm.on_lag"),
         ] {
-            let error = parse(&WORM.replace(from, to)).unwrap_err().to_string();
+            let error = with(&worm(&WORM.replace(from, to))).unwrap_err().to_string();
             assert!(error.contains(key), "{key}: {error}");
         }
-        assert!(parse(&WORM.replace("bucket =", "bukket =")).is_err());
+        assert!(with(&worm(&WORM.replace("bucket =", "bukket ="))).is_err());
     }
 }

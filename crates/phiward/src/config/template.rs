@@ -54,6 +54,15 @@ dir = "keys"
 # One directory for each node.
 dir = "ledger"
 
+# Others who sign the ledger's checkpoints, so that nobody here can rewrite it unseen:
+# [[ledger.witness]]
+# url = "https://witness.example"
+# key = "witness.example/w1+hash+base64"
+# [ledger.witnesses]
+# "warn", or "stop": then no PHI leaves while they lag by more than max_lag.
+# on_lag = "stop"
+# max_lag = "10m"
+
 [policy]
 # "off", or "exceptions" for clients that carry one with an owner, a reason and an end.
 password_grant = "{password_grant}"
