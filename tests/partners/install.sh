@@ -32,6 +32,8 @@ need '/usr/lib/postgresql/*/bin/initdb' postgresql
 need nginx nginx-light
 need wrk wrk
 need xz xz-utils
+need rsyslogd rsyslog
+need '/usr/lib/*-linux-gnu/rsyslog/lmnsd_gtls.so' rsyslog-gnutls
 need npm nodejs npm
 need python3 python3
 need '/usr/lib/*-linux-gnu/libssl.so.3' libssl3

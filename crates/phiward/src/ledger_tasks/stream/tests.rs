@@ -45,7 +45,7 @@ impl World {
             Arc::new(SystemRandom),
         );
         let (ledger, _) = Ledger::open(options).unwrap();
-        let reading = Reading { config: Arc::new(config), custody };
+        let reading = Reading { config: Arc::new(config), custody, fhir: false };
         Self { dir, ledger, reading }
     }
 
