@@ -57,12 +57,20 @@ async fn run(context: Context, stream: StreamConfig) {
         reading: Reading::of(&context, stream.fhir),
         ledger: context.ledger.clone(),
         position: Position::of(&context.config.data, &stream.to),
-        to: stream.to.clone(),
+        to: without_query(&stream.to),
         pauses: PAUSES,
     };
     match Target::open(&stream, &context.config.issuer) {
         Ok(target) => follower.follow(target).await,
         Err(why) => tracing::error!(to = stream.to, why, "a ledger stream cannot be opened"),
+    }
+}
+
+/// A target as it is named in logs and records: a collector's URL may carry a secret in its query.
+fn without_query(to: &str) -> String {
+    match to.starts_with("http") {
+        true => to.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        false => to.to_owned(),
     }
 }
 
@@ -153,7 +161,17 @@ impl Follower {
             }
         };
         // A target that is new begins with the record that says so.
-        let mut from = self.position.read().unwrap_or(started);
+        let mut from = match self.position.read() {
+            Some(kept) if kept <= started => kept,
+            Some(_) => {
+                tracing::warn!(
+                    to = self.to,
+                    "the stream's place is of another log; it begins anew"
+                );
+                started
+            }
+            None => started,
+        };
         loop {
             let (lines, mut chunks) = mpsc::channel(2);
             let reading = self.reading.clone();
