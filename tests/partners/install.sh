@@ -34,6 +34,8 @@ need wrk wrk
 need softhsm2-util softhsm2
 need pkcs11-tool opensc
 need xz xz-utils
+need rsyslogd rsyslog
+need '/usr/lib/*-linux-gnu/rsyslog/lmnsd_gtls.so' rsyslog-gnutls
 need npm nodejs npm
 need python3 python3
 need curl curl

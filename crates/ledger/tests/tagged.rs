@@ -145,3 +145,34 @@ async fn records_are_opened_at_the_place_where_an_index_says_they_are_or_not_at_
     }
     assert_eq!(reader.first_seq().unwrap(), Some(0));
 }
+
+/// What a pass over the tags costs; run it optimised: `cargo test --release -p phiward-ledger --test
+/// tagged -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn how_fast_tags_are_read() {
+    let bench = Bench::in_memory();
+    let mut options = bench.options();
+    options.segment_bytes = 64 << 20;
+    let (ledger, _) = Ledger::open(options).unwrap();
+    for batch in 0..60_000 {
+        ledger.append((0..5).map(|n| entry(batch * 5 + n)).collect()).await.unwrap();
+    }
+    ledger.close().await.unwrap();
+    let mut reader = bench.reader();
+    let bytes = reader.bytes().unwrap();
+    let since = std::time::Instant::now();
+    let mut tags = reader.tags(None).unwrap().unwrap();
+    let (mut records, mut tokens) = (0_u64, 0_usize);
+    while tags
+        .next_batch(&mut |tag| {
+            records += 1;
+            tokens += tag.tokens.len();
+        })
+        .unwrap()
+        .is_some()
+    {}
+    let time = since.elapsed();
+    println!("{records} records, {tokens} tokens, {} MiB in {time:?}", bytes >> 20);
+    println!("{:.0} records/s", records as f64 / time.as_secs_f64());
+}

@@ -69,8 +69,9 @@ impl Reading {
     pub(crate) fn asked(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             let value = value.to_string();
-            if name == "patient" && domain::FhirId::parse(&value).is_ok() {
-                self.patient = Some(value.clone());
+            let id = value.strip_prefix("Patient/").unwrap_or(&value);
+            if name == "patient" && domain::FhirId::parse(id).is_ok() {
+                self.patient = Some(id.to_owned());
             }
             self.asked.push((name, value));
         }

@@ -135,12 +135,7 @@ fn reading_a_copy_is_recorded_nowhere_and_that_is_said() {
     let mut demo = Demo::start();
     let officer = demo.password("officer");
     demo.stop();
-    let copy = demo.dir.path().join("copy");
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(demo.ready["ledger"].as_str().unwrap()).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
-    }
+    let copy = demo.copy();
     let copy = copy.to_str().unwrap();
     let read = |args: &[&str]| demo.ledger(&[&SHOW[..], args].concat());
     let before = read(&["--dir", copy]);
@@ -172,4 +167,56 @@ fn a_password_file_that_others_can_read_is_refused_before_anything() {
     assert!(stderr(&shown).contains("chmod 600"), "{}", stderr(&shown));
     let shown = demo.ledger(&[&SHOW[..], &["--officer", "a", "--officer", "b"]].concat());
     assert_eq!(shown.status.code(), Some(2));
+}
+
+#[test]
+fn what_takes_two_officers_takes_two_different_ones_who_both_signed_in() {
+    use std::io::{BufRead, BufReader, Write};
+
+    let demo = Demo::start();
+    let password = |name: &str| fs::read_to_string(demo.password(name)).unwrap();
+    let mut second = std::process::Command::new(env!("CARGO_BIN_EXE_phiward"))
+        .args(["user", "add", "maria", "-c", demo.config(), "--name", "Maria"])
+        .args(["--role", "privacy_officer"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    second.stdin.take().unwrap().write_all(b"a long enough password\n").unwrap();
+    assert!(second.wait().unwrap().success());
+    let socket = demo.dir.path().join("demo/data/admin.sock");
+    let ask = |people: &[(&str, &str)]| {
+        let officers: Vec<_> = people
+            .iter()
+            .map(|(username, password)| serde_json::json!({"username": username, "password": password}))
+            .collect();
+        let command = serde_json::json!({"command": "sign_in_officers", "officers": officers});
+        let mut stream = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        writeln!(stream, "{command}").unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        serde_json::from_str::<serde_json::Value>(&line).unwrap()
+    };
+    let (officer, clinician) = (password("officer"), password("drsolis"));
+    let (officer, maria) = (("officer", officer.as_str()), ("maria", "a long enough password"));
+    let both = ask(&[officer, maria]);
+    assert_eq!(both["done"][0]["username"], "officer", "{both}");
+    assert_eq!(both["done"][1]["username"], "maria", "{both}");
+    for (people, trouble) in [
+        (&[officer][..], "second-person"),
+        (&[], "second-person"),
+        (&[officer, officer], "second-person"),
+        (&[officer, ("OFFICER", officer.1)], "not-allowed"),
+        (&[officer, ("drsolis", &clinician)], "not-allowed"),
+        (&[officer, ("maria", "wrong")], "not-allowed"),
+    ] {
+        let answer = ask(people);
+        assert_eq!(answer["trouble"]["id"], trouble, "{people:?}: {answer}");
+    }
+    let shown = demo.ledger(&SHOW);
+    let signed_in = Demo::records(&shown, "authn.sign_in");
+    let asked = signed_in.iter().filter(|record| record["body"]["interaction"] == "two officers");
+    let outcomes: Vec<_> = asked.map(|record| record["outcome"].as_str().unwrap()).collect();
+    let failed = "authn.failed";
+    assert_eq!(outcomes, ["success", "success", failed, failed, failed]);
 }

@@ -214,12 +214,7 @@ fn the_index_is_only_a_cache() {
     fs::copy(other.dir.path().join("demo/data/ledger-index.db"), &path).unwrap();
     assert_eq!(found(&demo, &args), truth, "another log's");
     // A copy has none, and is looked through.
-    let copy = demo.dir.path().join("copy");
-    fs::create_dir(&copy).unwrap();
-    for entry in fs::read_dir(demo.ready["ledger"].as_str().unwrap()).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
-    }
+    let copy = demo.copy();
     let args = ["--patient", "pat-3", "--dir", copy.to_str().unwrap()];
     assert_eq!(found(&demo, &args), truth, "a copy");
 }

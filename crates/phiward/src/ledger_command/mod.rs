@@ -6,7 +6,6 @@ pub(crate) mod export;
 mod export_records;
 mod export_tlog;
 pub(crate) mod hold;
-mod period;
 mod prove;
 pub(crate) mod repair;
 pub(crate) mod report;

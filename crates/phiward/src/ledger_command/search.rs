@@ -13,10 +13,10 @@ use keys::SystemRandom;
 use ledger::Field;
 use ledger::Trouble;
 use ledger::read::{Reader, Record};
+use report::{Period, PeriodError};
 use store::ledger_index::IndexQuery;
 use store::{LedgerIndex, Store};
 
-use super::period::{Period, PeriodError};
 use super::show;
 use crate::cli::LedgerArg;
 use crate::config::Config;

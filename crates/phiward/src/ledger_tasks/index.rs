@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::read::Reader;
+use store::LedgerIndex;
 use tokio::task::JoinHandle;
 
 use super::Context;
@@ -24,8 +25,17 @@ pub(super) fn start(context: &Context) -> Vec<JoinHandle<()>> {
 async fn keep_up(context: Context) {
     loop {
         match follow(&context).await {
-            // A damaged or replaced index is opened again.
-            Ok(()) | Err(Stopped::Index) => {}
+            // A replaced index is opened again, a damaged one made again.
+            Ok(()) => {}
+            Err(Stopped::Index) => {
+                tracing::warn!("the search index was damaged and is made again");
+                let made = LedgerIndex::make_again(&ledger_index::path(&context.config)).await;
+                if let Err(error) = made {
+                    tracing::warn!(%error, "the search index cannot be made again");
+                }
+                tokio::time::sleep(TURN).await;
+                continue;
+            }
             Err(Stopped::Said(why)) => tracing::warn!(why, "the search index does not keep up"),
         }
         tokio::time::sleep(PAUSE).await;

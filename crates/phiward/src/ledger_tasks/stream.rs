@@ -47,9 +47,6 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
         let wrong = |what: String| {
             Failure::usage(format!("{}: ledger.stream: {what}", config.path.display()))
         };
-        if stream.fhir {
-            return Err(wrong("format = \"fhir\" is not in this version".to_owned()));
-        }
         Target::open(stream, &config.issuer).map_err(wrong)?;
     }
     Ok(())
@@ -57,15 +54,23 @@ pub(crate) fn check(config: &Config) -> Result<(), Failure> {
 
 async fn run(context: Context, stream: StreamConfig) {
     let follower = Follower {
-        reading: Reading::of(&context),
+        reading: Reading::of(&context, stream.fhir),
         ledger: context.ledger.clone(),
         position: Position::of(&context.config.data, &stream.to),
-        to: stream.to.clone(),
+        to: without_query(&stream.to),
         pauses: PAUSES,
     };
     match Target::open(&stream, &context.config.issuer) {
         Ok(target) => follower.follow(target).await,
         Err(why) => tracing::error!(to = stream.to, why, "a ledger stream cannot be opened"),
+    }
+}
+
+/// A target as it is named in logs and records: a collector's URL may carry a secret in its query.
+fn without_query(to: &str) -> String {
+    match to.starts_with("http") {
+        true => to.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        false => to.to_owned(),
     }
 }
 
@@ -120,11 +125,13 @@ impl Target {
 pub(super) struct Reading {
     config: Arc<Config>,
     custody: Arc<dyn Custody>,
+    /// Whether records are told as FHIR AuditEvents.
+    fhir: bool,
 }
 
 impl Reading {
-    fn of(context: &Context) -> Self {
-        Self { config: Arc::clone(&context.config), custody: Arc::clone(&context.custody) }
+    fn of(context: &Context, fhir: bool) -> Self {
+        Self { config: Arc::clone(&context.config), custody: Arc::clone(&context.custody), fhir }
     }
 
     fn reader(&self) -> Reader {
@@ -154,7 +161,17 @@ impl Follower {
             }
         };
         // A target that is new begins with the record that says so.
-        let mut from = self.position.read().unwrap_or(started);
+        let mut from = match self.position.read() {
+            Some(kept) if kept <= started => kept,
+            Some(_) => {
+                tracing::warn!(
+                    to = self.to,
+                    "the stream's place is of another log; it begins anew"
+                );
+                started
+            }
+            None => started,
+        };
         loop {
             let (lines, mut chunks) = mpsc::channel(2);
             let reading = self.reading.clone();
@@ -242,7 +259,14 @@ fn read_on(reading: &Reading, from: u64, lines: &mpsc::Sender<Chunk>) {
 }
 
 fn try_read_on(reading: &Reading, from: u64, lines: &mpsc::Sender<Chunk>) -> Result<(), ReadError> {
-    let origin = ledger_origin(&reading.config);
+    let (origin, fhir_base) =
+        (ledger_origin(&reading.config), format!("{}/fhir", reading.config.issuer));
+    let context = report::fhir::Context {
+        issuer: &reading.config.issuer,
+        fhir_base: &fhir_base,
+        origin: &origin,
+        stream: 1,
+    };
     let mut reader = reading.reader();
     let mut cursor = reader.from_seq(from)?;
     let (mut chunk, mut bytes) = (Vec::new(), 0);
@@ -250,7 +274,7 @@ fn try_read_on(reading: &Reading, from: u64, lines: &mpsc::Sender<Chunk>) -> Res
         let record = cursor.next_record()?;
         let at_end = record.is_none();
         if let Some(record) = record {
-            let line = line(&record, &origin);
+            let line = line(&record, &context, reading.fhir);
             bytes += line.json.len();
             chunk.push(line);
         }
@@ -266,13 +290,19 @@ fn try_read_on(reading: &Reading, from: u64, lines: &mpsc::Sender<Chunk>) -> Res
     Ok(())
 }
 
-fn line(record: &Record, origin: &str) -> Line {
+fn line(record: &Record, context: &report::fhir::Context<'_>, fhir: bool) -> Line {
     let time = rfc3339(record);
-    let mut value = record.exposed();
-    if let Some(members) = value.as_object_mut() {
-        members.insert("time".to_owned(), json!(time));
-        members.insert("log".to_owned(), json!(origin));
-    }
+    // An AuditEvent's id is stream and number.
+    let value = if fhir {
+        report::fhir::audit_event(record, context)
+    } else {
+        let mut value = record.exposed();
+        if let Some(members) = value.as_object_mut() {
+            members.insert("time".to_owned(), json!(time));
+            members.insert("log".to_owned(), json!(context.origin));
+        }
+        value
+    };
     Line {
         seq: record.seq,
         kind: record.kind.map_or("-", Kind::as_str),

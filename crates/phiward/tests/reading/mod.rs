@@ -89,6 +89,21 @@ impl Demo {
         )
     }
 
+    /// A copy of the ledger's directory.
+    pub fn copy(&self) -> PathBuf {
+        let copy = self.dir.path().join("copy");
+        let from = self.ready["ledger"].as_str().unwrap();
+        assert!(
+            Command::new("cp")
+                .arg("-r")
+                .args([from.as_ref(), copy.as_path()])
+                .status()
+                .unwrap()
+                .success()
+        );
+        copy
+    }
+
     pub fn set(&self, line: &str) {
         let text = fs::read_to_string(self.config()).unwrap();
         fs::write(self.config(), text.replacen("[ledger]\n", &format!("[ledger]\n{line}\n"), 1))

@@ -146,3 +146,59 @@ async fn a_file_that_is_no_index_is_refused_and_can_be_made_again() {
         std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 }
+
+/// What filling and asking cost; run it optimised: `cargo test --release -p phiward-store -- --ignored
+/// --nocapture how_fast`.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn how_fast_it_is() {
+    const RECORDS: u64 = 2_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index");
+    let index = LedgerIndex::open(&path).await.unwrap();
+    let mut mark = None;
+    let since = std::time::Instant::now();
+    let mut packing = Duration::ZERO;
+    for start in (0..RECORDS).step_by(IndexRun::FULL) {
+        let next = (start + IndexRun::FULL as u64).min(RECORDS);
+        let made = std::time::Instant::now();
+        let mut run = IndexRun::default();
+        for seq in start..next {
+            // Patient, actor, client, session, correlation id, address, two resources.
+            let values =
+                [seq % 40_000, 50_000 + seq % 20_000, 80_000 + seq % 40, 90_000 + seq / 30];
+            let mut tokens: Vec<_> = values.map(token).into();
+            tokens.extend([1, 2, 3].map(|n| token(n * 1_000_000_000 + seq)));
+            tokens.push(token(85_000 + seq % 4_000));
+            run.push(seq, u16::try_from(32 + seq % 3).unwrap(), &tokens);
+            if seq % 3 == 0 {
+                run.batch(
+                    Place { first_seq: seq, segment: 1, offset: seq * 500, time: seq },
+                    202_611,
+                );
+            }
+        }
+        packing += made.elapsed();
+        assert!(index.append(mark.as_ref(), run, &at(next)).await.unwrap());
+        mark = Some(at(next));
+    }
+    let rate = RECORDS as f64 / (since.elapsed() - packing).as_secs_f64();
+    println!("{rate:.0} records/s into the index ({packing:?} to make them up)");
+    println!("{} bytes a record", std::fs::metadata(&path).unwrap().len() / RECORDS);
+    for (what, value) in [("patient", 12_345), ("client", 80_007), ("absent", 777_777)] {
+        let query =
+            IndexQuery { values: vec![vec![(202_611, token(value))]], ..IndexQuery::default() };
+        let mut times: Vec<Duration> = Vec::new();
+        let mut total = 0;
+        for _ in 0..20 {
+            let since = std::time::Instant::now();
+            total = index.find(&query, 100).await.unwrap().total;
+            times.push(since.elapsed());
+        }
+        times.sort_unstable();
+        println!(
+            "{what}: {total} found in {:?} (median of 20, slowest {:?})",
+            times[10], times[19]
+        );
+    }
+}

@@ -45,7 +45,7 @@ impl World {
             Arc::new(SystemRandom),
         );
         let (ledger, _) = Ledger::open(options).unwrap();
-        let reading = Reading { config: Arc::new(config), custody };
+        let reading = Reading { config: Arc::new(config), custody, fhir: false };
         Self { dir, ledger, reading }
     }
 
@@ -57,7 +57,7 @@ impl World {
             reading: self.reading.clone(),
             ledger: self.ledger.clone(),
             position: Position::of(&self.dir.path().join("data"), to),
-            to: to.to_owned(),
+            to: without_query(to),
             pauses: (brief, brief),
         };
         tokio::spawn(follower.follow(target))
@@ -183,6 +183,19 @@ fn a_frame_is_what_rfc_5424_and_5425_say() {
     let message = "<108>1 2026-11-24T10:00:00.5Z phiward.example phiward - phi.denied \
                    [meta sequenceId=\"1\"] \u{feff}{\"x\":\"\u{e9}\"}";
     assert_eq!(text, format!("{} {message}", message.len()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_of_another_log_does_not_silence_a_stream() {
+    let world = World::new();
+    let path = world.dir.path().join("records");
+    let mut other = Position::of(&world.dir.path().join("data"), &to(&path));
+    other.keep(5_000).unwrap();
+    let task = world.follow(&to(&path));
+    assert_eq!(lines(&path, 1).await, [1]);
+    task.abort();
+    let log = without_query("https://collector.example/x?token=secret");
+    assert_eq!(log, "https://collector.example/x");
 }
 
 #[test]
