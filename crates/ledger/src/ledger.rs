@@ -283,18 +283,9 @@ impl Ledger {
         self.offer(records, firsts).await
     }
 
-    /// Takes no record until [`Ledger::resume`]: the outside copies lag too far behind.
-    pub fn suspend(&self, reason: &str) {
-        self.suspend_for("", reason);
-    }
-
-    /// Ends a suspension.
-    pub fn resume(&self) {
-        self.resume_for("");
-    }
-
-    /// As [`Ledger::suspend`], for one of several who may: records are taken when all have resumed.
-    pub fn suspend_for(&self, who: &'static str, reason: &str) {
+    /// Takes no record, because an outside copy lags too far behind, until everybody who said so has
+    /// called [`Ledger::resume`].
+    pub fn suspend(&self, who: &'static str, reason: &str) {
         let mut lag = self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner);
         if lag.insert(who, reason.to_owned()).is_none() {
             tracing::error!(reason, "the ledger is suspended");
@@ -302,7 +293,7 @@ impl Ledger {
     }
 
     /// Ends this one's suspension.
-    pub fn resume_for(&self, who: &'static str) {
+    pub fn resume(&self, who: &'static str) {
         let mut lag = self.shared.suspended.lock().unwrap_or_else(PoisonError::into_inner);
         if lag.remove(who).is_some() && lag.is_empty() {
             tracing::info!("the ledger goes on");

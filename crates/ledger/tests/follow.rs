@@ -179,13 +179,13 @@ async fn with_warn_records_go_on_and_another_s_suspension_is_not_lifted() {
     bench.clock.advance(61_000);
     assert!(follower.turn().await.behind);
     ledger.append(vec![entry(1)]).await.unwrap();
-    ledger.suspend("the locked copy lags");
+    ledger.suspend("the locked copy", "it lags");
     here.down.store(false, Ordering::SeqCst);
     tokio::time::sleep(Duration::from_millis(1100)).await;
     ledger.checkpoint().await.unwrap();
     assert!(!follower.turn().await.behind);
     assert_eq!(ledger.append(vec![entry(2)]).await, Err(LedgerFault::Suspended));
-    ledger.resume();
+    ledger.resume("the locked copy");
     ledger.append(vec![entry(2)]).await.unwrap();
 }
 

@@ -258,14 +258,14 @@ impl Follower {
                     self.policy.max_lag.as_secs()
                 );
                 if self.policy.stops {
-                    self.ledger.suspend_for(WHO, &reason);
+                    self.ledger.suspend(WHO, &reason);
                 } else {
                     tracing::warn!(reason, "the witnesses lag");
                 }
                 reason
             }
             Turn::CaughtUp => {
-                self.ledger.resume_for(WHO);
+                self.ledger.resume(WHO);
                 format!("{quorum} of {of} witnesses cosign again")
             }
         };

@@ -405,7 +405,7 @@ mod tests {
         }
     }
 
-    fn worm(keys: &str) -> String {
+    fn section(keys: &str) -> String {
         format!("[ledger.worm]\n{keys}")
     }
 
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn a_locked_bucket_is_read_whole_and_each_error_names_its_key() {
-        let worm = with(&worm(WORM)).unwrap().ledger.worm.unwrap();
+        let worm = with(&section(WORM)).unwrap().ledger.worm.unwrap();
         assert_eq!(worm.endpoint, "https://s3.example");
         assert_eq!((worm.bucket.as_str(), worm.prefix.as_str()), ("phiward-ledger", "clinic-a/"));
         assert_eq!((worm.region.as_str(), worm.secret_key), ("us-east-1", "/x/s".into()));
@@ -429,9 +429,9 @@ mod tests {
             ("5m", "0m", "ledger.worm.max_lag"),
             ("stop", "halt", "ledger.worm.on_lag"),
         ] {
-            let error = with(&worm(&WORM.replace(from, to))).unwrap_err().to_string();
+            let error = with(&section(&WORM.replace(from, to))).unwrap_err().to_string();
             assert!(error.contains(key), "{key}: {error}");
         }
-        assert!(with(&worm(&WORM.replace("bucket =", "bukket ="))).is_err());
+        assert!(with(&section(&WORM.replace("bucket =", "bukket ="))).is_err());
     }
 }

@@ -134,8 +134,7 @@ pub(super) fn start(context: &Context) -> Vec<JoinHandle<()>> {
             }
             match claim.keep(&store, &note).await {
                 Ok(()) => kept = note,
-                // Every turn again, for another copy's catching up also ends a suspension.
-                Err(Some(reason)) => ledger.suspend(&reason),
+                Err(Some(reason)) => ledger.suspend("the database", &reason),
                 Err(None) => tracing::error!("the ledger's checkpoint could not be kept; again"),
             }
         }

@@ -30,7 +30,7 @@ pub(super) fn start(context: &Context) -> Vec<JoinHandle<()>> {
         Err(failure) => {
             let failure: Failure = failure;
             tracing::error!(reason = failure.message(), "no witness can be asked");
-            context.ledger.suspend_for("witnesses", "no witness can be asked");
+            context.ledger.suspend("witnesses", "no witness can be asked");
             return Vec::new();
         }
     };

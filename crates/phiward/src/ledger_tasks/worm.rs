@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::system::certificates;
 
 /// What the ledger says while it waits; also how this task knows its own suspension.
+const WHO: &str = "the locked copy";
 const REASON: &str = "the locked copy lags behind";
 /// How often is looked for something new to copy, at most.
 const PASS_EVERY: Duration = Duration::from_secs(5);
@@ -188,18 +189,15 @@ async fn judge(ledger: Ledger, lag: LagConfig, status: Arc<Status>) {
                 tracing::warn!(behind, allowed, "the locked copy lags behind, in seconds");
             }
             late = true;
-            // Each time: another task's resumption may have ended ours.
-            if lag.stops && ledger.suspended().is_none() {
-                ledger.suspend(REASON);
+            if lag.stops {
+                ledger.suspend(WHO, REASON);
             }
         } else {
             if late {
                 tracing::info!("the locked copy has caught up");
             }
             late = false;
-            if ledger.suspended().as_deref() == Some(REASON) {
-                ledger.resume();
-            }
+            ledger.resume(WHO);
         }
     }
 }
