@@ -455,13 +455,18 @@ async fn proofs_made_from_the_directory_hold_against_the_checkpoints() {
 async fn a_log_that_is_less_than_a_checkpoint_kept_elsewhere_is_not_opened() {
     let (bench, _) = filled().await;
     // The whole machine is put back to a snapshot: the log, its keys, and every file beside them.
-    let copy = |from: &Path, to: &Path| {
+    fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
         for entry in fs::read_dir(from).unwrap() {
             let path = entry.unwrap().path();
-            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+            let target = to.join(path.file_name().unwrap());
+            if path.is_dir() {
+                copy(&path, &target);
+            } else {
+                fs::copy(&path, &target).unwrap();
+            }
         }
-    };
+    }
     let aside = bench.root.path().join("snapshot");
     copy(&bench.dir(), &aside.join("ledger"));
     copy(&bench.keys_dir(), &aside.join("keys"));
