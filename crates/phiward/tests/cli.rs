@@ -117,7 +117,7 @@ fn a_planned_command_says_so_and_exits_2() {
         &["client", "apply", "-f", "x"],
         &["ledger", "search", "--patient", "x"],
         &["ledger", "report", "refused"],
-        &["ledger", "export"],
+        &["ledger", "export", "--format", "json"],
         &["ledger", "repair"],
         &["ledger", "hold", "list"],
         &["ledger", "shred"],
