@@ -177,23 +177,6 @@ impl World {
         headers: &[(&str, &str)],
         body: &str,
     ) -> GatewayResponse {
-        self.at(false, method, token, target, headers, body).await
-    }
-
-    /// Asks for the proof of a receipt.
-    pub async fn proof(&self, token: &str, handle: &str) -> GatewayResponse {
-        self.at(true, Method::GET, token, handle, &[], "").await
-    }
-
-    async fn at(
-        &self,
-        proof: bool,
-        method: Method,
-        token: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> GatewayResponse {
         let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
         let mut map = HeaderMap::new();
         if !token.is_empty() {
@@ -204,15 +187,20 @@ impl World {
             map.append(name, HeaderValue::from_str(value).unwrap());
         }
         let request = GatewayRequest {
-            method: &method,
-            path,
             query,
-            headers: &map,
             body: Bytes::copy_from_slice(body.as_bytes()),
-            peer: "192.0.2.7".parse().unwrap(),
-            correlation: CorrelationId::parse("c-0001").unwrap(),
+            ..asking(&method, path, &map)
         };
-        if proof { self.gateway.proof(request).await } else { self.gateway.handle(request).await }
+        self.gateway.handle(request).await
+    }
+
+    /// Asks for the proof of a receipt.
+    pub async fn proof(&self, token: &str, handle: &str) -> GatewayResponse {
+        let mut map = HeaderMap::new();
+        if !token.is_empty() {
+            map.append("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+        }
+        self.gateway.proof(asking(&Method::GET, handle, &map)).await
     }
 
     /// The log's public key.
@@ -238,6 +226,18 @@ impl World {
             }
         }
         records
+    }
+}
+
+fn asking<'a>(method: &'a Method, path: &'a str, headers: &'a HeaderMap) -> GatewayRequest<'a> {
+    GatewayRequest {
+        method,
+        path,
+        query: None,
+        headers,
+        body: Bytes::new(),
+        peer: "192.0.2.7".parse().unwrap(),
+        correlation: CorrelationId::parse("c-0001").unwrap(),
     }
 }
 
