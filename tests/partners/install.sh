@@ -37,6 +37,8 @@ need xz xz-utils
 need npm nodejs npm
 need python3 python3
 need '/usr/lib/*-linux-gnu/libssl.so.3' libssl3
+need go golang-go
+need /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog golang-golang-x-mod-dev
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null 2>&1 || fail "these are missing, and there is no apt-get to bring them:$missing"
@@ -73,9 +75,21 @@ if [ "$(cat "$venv/.stamp" 2>/dev/null)" != "$pip_stamp" ]; then
     echo "install.sh: pip install"
     rm -rf "$venv"
     python3 -m venv "$venv" || fail "python3 -m venv failed"
-    "$venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary :all: -r requirements.txt ||
+    # aics-tlog asks for Python 3.12 and runs on 3.11.
+    "$venv/bin/pip" install -q --disable-pip-version-check --no-deps --only-binary :all: \
+        --ignore-requires-python -r requirements.txt ||
         fail "pip install failed"
     printf '%s' "$pip_stamp" > "$venv/.stamp"
+fi
+
+# --- Go ---------------------------------------------------------------------------------------
+# Offline, against the sources of Debian's golang-golang-x-mod-dev.
+go_stamp=$( (cat tlog/go/main.go; go version) | sha256sum | cut -d' ' -f1)
+if [ "$(cat "$partners/tlogcheck.stamp" 2>/dev/null)" != "$go_stamp" ]; then
+    echo "install.sh: go build"
+    (cd tlog/go && env GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= CGO_ENABLED=0 \
+        GOCACHE="$partners/go-cache" go build -o "$partners/tlogcheck" .) || fail "go build failed"
+    printf '%s' "$go_stamp" > "$partners/tlogcheck.stamp"
 fi
 
 # --- Helios FHIR Server -----------------------------------------------------------------------

@@ -52,6 +52,18 @@ impl Partners {
         command
     }
 
+    /// Python on a script of somebody else's making, with the libraries of `requirements.txt`.
+    pub fn python_on(&self, script: &Path) -> Command {
+        let mut command = Command::new(self.installed.join("venv/bin/python"));
+        command.arg("-B").arg(script);
+        command
+    }
+
+    /// Go's own checker of transparency logs, on the command line of `tests/partners/tlog/go`.
+    pub fn tlogcheck(&self) -> Command {
+        Command::new(self.installed.join("tlogcheck"))
+    }
+
     /// A file of an npm package.
     pub fn npm_file(&self, path: &str) -> PathBuf {
         self.installed.join("npm/node_modules").join(path)

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use ledger::note::{Checkpoint, Note};
 use ledger::proof::{self, Inclusion, ProofError, Prover, Receipt};
 use ledger::tree::{Frontier, Hash, ProofBuilder, leaf_hash};
-use ledger::{Entry, Ledger};
+use ledger::{Entry, Ledger, tile};
 use support::{Bench, batches, entry};
 
 /// Every leaf's hash, read from the segments by hand.
@@ -152,6 +152,13 @@ async fn a_damaged_missing_short_long_or_foreign_tile_is_mended_from_the_segment
     // All at once.
     std::fs::remove_dir_all(bench.dir().join("tile")).unwrap();
     assert_eq!(proofs_are_right(&bench, 61).mended(), 4);
+    for (path, _) in &good {
+        let _ = std::fs::remove_file(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+        assert!(made.success());
+    }
+    proofs_are_right(&bench, 61);
     for (path, _) in &good {
         let _ = std::fs::remove_file(path);
         std::fs::create_dir_all(path).unwrap();
@@ -329,6 +336,36 @@ async fn a_record_is_proven_as_soon_as_it_is_durable_and_asking_signs_no_more_th
     ledger.close().await.unwrap();
     assert!(ledger.prove(vec![(0, 1)]).await.unwrap().holds(&key));
     assert!(ledger.prove(vec![(0, 1_000_000)]).await.is_err());
+}
+
+#[tokio::test]
+async fn completed_tiles_prove_what_the_dropped_segments_held() {
+    let bench = Bench::in_memory();
+    let (ledger, _) = bench.open();
+    fill(&ledger, 1_200, 7).await;
+    let old = ledger.checkpoint().await.unwrap();
+    let place = ledger.append(vec![entry(1)]).await.unwrap()[0];
+    fill(&ledger, 1_200, 7).await;
+    ledger.close().await.unwrap();
+    assert!(bench.segments().len() > 2, "{}", bench.segments().len());
+    std::fs::remove_file(bench.dir().join("tile/0/001")).unwrap();
+    let mut told = 0;
+    let done = tile::complete(&bench.dir(), &mut |leaves| told = leaves).unwrap();
+    assert_eq!((done.mended, done.tiles), (1, done.size / 256));
+    assert_eq!(told, done.size / 256 * 256);
+    std::fs::remove_file(&bench.segments()[0]).unwrap();
+    let key = bench.key();
+    let mut prover = Prover::open(&bench.dir()).unwrap();
+    assert!(prover.consistency(&old).unwrap().holds(&old, &key));
+    assert!(prover.inclusion_at(3, 4).unwrap().holds(&key));
+    assert!(matches!(prover.inclusion(3), Err(ProofError::Dropped)));
+    assert!(prover.inclusion(place.seq + 1_000).unwrap().holds(&key));
+    // Without the segment, a tile of it that is damaged now is not mended and not believed.
+    std::fs::write(bench.dir().join("tile/0/001"), [0; 8192]).unwrap();
+    assert!(tile::complete(&bench.dir(), &mut |_| {}).is_err());
+    let mut prover = Prover::open(&bench.dir()).unwrap();
+    assert!(matches!(prover.inclusion_at(0, 300), Err(ProofError::Dropped)));
+    assert!(prover.inclusion_at(3, 4).unwrap().holds(&key));
 }
 
 #[tokio::test]

@@ -281,6 +281,9 @@ pub(crate) struct ClientAddArgs {
     /// A backend service: client credentials, no person.
     #[arg(long, requires = "jwks")]
     pub(crate) backend: bool,
+    /// Every answer carries a receipt, with which the app can prove that it was recorded.
+    #[arg(long)]
+    pub(crate) receipts: bool,
 }
 
 #[derive(Debug, Subcommand)]

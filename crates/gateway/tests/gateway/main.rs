@@ -12,6 +12,7 @@
 
 mod disclosure;
 mod paging;
+mod receipts;
 mod refusals;
 mod upstream;
 mod world;

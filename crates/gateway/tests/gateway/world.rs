@@ -177,6 +177,23 @@ impl World {
         headers: &[(&str, &str)],
         body: &str,
     ) -> GatewayResponse {
+        self.at(false, method, token, target, headers, body).await
+    }
+
+    /// Asks for the proof of a receipt.
+    pub async fn proof(&self, token: &str, handle: &str) -> GatewayResponse {
+        self.at(true, Method::GET, token, handle, &[], "").await
+    }
+
+    async fn at(
+        &self,
+        proof: bool,
+        method: Method,
+        token: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> GatewayResponse {
         let (path, query) = target.split_once('?').map_or((target, None), |(p, q)| (p, Some(q)));
         let mut map = HeaderMap::new();
         if !token.is_empty() {
@@ -195,7 +212,17 @@ impl World {
             peer: "192.0.2.7".parse().unwrap(),
             correlation: CorrelationId::parse("c-0001").unwrap(),
         };
-        self.gateway.handle(request).await
+        if proof { self.gateway.proof(request).await } else { self.gateway.handle(request).await }
+    }
+
+    /// The log's public key.
+    pub fn log_key(&self) -> ledger::note::VerifierKey {
+        self.ledger.verifier_key().clone()
+    }
+
+    /// Where the ledger is.
+    pub fn ledger_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("ledger")
     }
 
     /// Every record of the gateway's, oldest first.
@@ -206,7 +233,7 @@ impl World {
         let mut cursor = reader.from_seq(0).unwrap();
         let mut records = Vec::new();
         while let Some(record) = cursor.next_record().unwrap() {
-            if record.kind.is_some_and(|kind| (32..48).contains(&kind.code())) {
+            if record.kind.is_some_and(|kind| (32..50).contains(&kind.code())) {
                 records.push(record);
             }
         }
@@ -227,7 +254,7 @@ fn person(text: &str) -> Subject {
 }
 
 async fn populate(store: &Store, now: Timestamp) {
-    for client in ["app", "backend"] {
+    for client in ["app", "backend", "native", "other-native"] {
         let draft = ClientDraft {
             id: ClientId::parse(client).unwrap(),
             name: client.into(),
@@ -239,7 +266,7 @@ async fn populate(store: &Store, now: Timestamp) {
             scopes: ScopeSet::EMPTY,
             wildcard: Wildcard::Refuse,
             password_exception: None,
-            receipts: client == "app",
+            receipts: client.ends_with("native"),
         };
         assert!(store.insert_client(&draft, now).await.unwrap());
     }
@@ -276,5 +303,14 @@ async fn populate(store: &Store, now: Timestamp) {
             withdrawn: None,
         };
         store.insert_grant(&grant).await.unwrap();
+        for client in ["native", "other-native"] {
+            for number in 1..=2 {
+                let id = GrantId::parse(&format!("g-{name}-{client}-{number}")).unwrap();
+                let client = ClientId::parse(client).unwrap();
+                let expires = now.plus_secs(3_600 * number);
+                let more = Grant { id, client, expires, ..grant.clone() };
+                store.insert_grant(&more).await.unwrap();
+            }
+        }
     }
 }

@@ -90,6 +90,16 @@ impl TileFiles {
         Ok(())
     }
 
+    /// Makes a full tile durable, and its name.
+    pub(crate) fn settle(&self, level: u8, index: u64) -> io::Result<()> {
+        let path = self.path(level, index);
+        File::open(&path)?.sync_all()?;
+        match path.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
     fn path(&self, level: u8, index: u64) -> PathBuf {
         self.dir.join(TilePath::full(level, index).to_string())
     }
@@ -105,6 +115,10 @@ fn edge(path: &Path) -> PathBuf {
 fn bounded(path: &Path) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = TILE_LEN as u64 + 1;
+    // A copy from elsewhere may hold anything; opening a pipe would wait for ever.
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
     File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
     (bytes.len() <= TILE_LEN).then_some(bytes)
 }

@@ -15,7 +15,7 @@ use super::segments::Segments;
 use crate::tree::{Frontier, Hash};
 
 /// Batches that may wait. A batch has 8192 leaves at most; the usual one has a few.
-const WAITING: usize = 1024;
+const WAITING: usize = 256;
 /// How long the end of the writer waits for the last tiles.
 const PATIENCE: Duration = Duration::from_secs(2);
 

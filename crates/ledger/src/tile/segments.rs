@@ -13,6 +13,9 @@ use crate::proof::ProofError;
 use crate::tree::{Hash, leaf_hash};
 use crate::walk::{SegmentReader, Step};
 
+/// A segment of ours holds far fewer; one made by somebody else must not fill the memory.
+const MAX_BATCHES: usize = 1 << 21;
+
 /// The segments of a directory, and what is known of them so far.
 #[derive(Default)]
 pub(crate) struct Segments {
@@ -95,6 +98,9 @@ impl Segments {
             loop {
                 let offset = reader.offset();
                 let Some(header) = reader.skip()? else { break };
+                if batches.len() >= MAX_BATCHES {
+                    return Err(ProofError::Damaged);
+                }
                 let (first_leaf, first_seq) = (header.first_leaf, header.first_seq);
                 batches.push(BatchPlace { offset, first_leaf, first_seq, count: header.count });
             }

@@ -131,6 +131,11 @@ impl SignedTree {
         Ok(tile)
     }
 
+    /// Makes a full tile's file durable; it is there, as it was read.
+    pub(crate) fn settle(&self, level: u8, index: u64) -> Result<(), ProofError> {
+        Ok(self.files.settle(level, index)?)
+    }
+
     /// Makes a tile again. The caller judges what comes of it.
     fn make(&mut self, level: u8, index: u64) -> Result<Vec<Hash>, ProofError> {
         if let Some(below) = level.checked_sub(1) {
@@ -185,4 +190,122 @@ fn from_leaves(segments: &mut Segments, size: u64) -> Result<Edges, ProofError> 
     let mut edges = Edges::default();
     segments.leaves(0, size, &mut |leaf| edges.push(leaf, &mut |_, _, _| {}))?;
     Ok(edges)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::tree::{
+        ProofBuilder, consistency_ranges, inclusion_ranges, leaf_hash, verify_consistency,
+        verify_inclusion,
+    };
+
+    /// Three levels of tiles: full ones of the first two.
+    const LEAVES: u64 = 66_321;
+
+    struct Log {
+        dir: TempDir,
+        leaves: Vec<Hash>,
+    }
+
+    /// Tiles without segments: what is damaged cannot be mended.
+    fn log() -> &'static Log {
+        static LOG: OnceLock<Log> = OnceLock::new();
+        LOG.get_or_init(|| {
+            let dir = TempDir::new().unwrap();
+            let (files, mut edges) = (TileFiles::new(dir.path()), Edges::default());
+            let leaves: Vec<Hash> = (0..LEAVES).map(|n| leaf_hash(&n.to_be_bytes())).collect();
+            for leaf in &leaves {
+                edges.push(*leaf, &mut |level, index, hashes| {
+                    files.write_full(level, index, hashes).unwrap();
+                });
+            }
+            files.write_edges(&edges).unwrap();
+            Log { dir, leaves }
+        })
+    }
+
+    fn part(low: u64, high: u64) -> &'static [Hash] {
+        let at = |n: u64| usize::try_from(n).unwrap();
+        &log().leaves[at(low)..at(high)]
+    }
+
+    fn proof(tree: &mut SignedTree, ranges: &[(u64, u64)]) -> Vec<Hash> {
+        ranges.iter().map(|(low, high)| tree.range(*low, *high).unwrap()).collect()
+    }
+
+    fn from_leaves(builder: Option<ProofBuilder>, size: u64) -> Vec<Hash> {
+        let mut builder = builder.unwrap();
+        (0..size).zip(part(0, size)).for_each(|(index, leaf)| builder.leaf(index, *leaf));
+        builder.finish().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+
+        #[test]
+        fn proofs_from_tiles_are_those_from_leaves_at_every_size(
+            size in prop_oneof![1..=LEAVES, 1..=600_u64, 65_000..=LEAVES],
+            index: prop::sample::Index,
+            old: prop::sample::Index,
+        ) {
+            let root = root_of(part(0, size));
+            let mut tree = SignedTree::open(log().dir.path(), size, &root).unwrap();
+            let index = index.index(usize::try_from(size).unwrap()) as u64;
+            let path = proof(&mut tree, &inclusion_ranges(index, size).unwrap());
+            prop_assert_eq!(&path, &from_leaves(ProofBuilder::inclusion(index, size), size));
+            let leaf = tree.leaf(index).unwrap();
+            prop_assert!(verify_inclusion(&leaf, index, size, &path, &root));
+            let old = old.index(usize::try_from(size).unwrap()) as u64 + 1;
+            let path = proof(&mut tree, &consistency_ranges(old, size).unwrap());
+            prop_assert_eq!(&path, &from_leaves(ProofBuilder::consistency(old, size), size));
+            let old_root = tree.range(0, old).unwrap();
+            prop_assert_eq!(old_root, root_of(part(0, old)));
+            prop_assert!(verify_consistency((old, &old_root), (size, &root), &path));
+            prop_assert_eq!(tree.mended(), 0);
+        }
+
+        #[test]
+        fn another_root_or_size_is_refused(size in 1..LEAVES, byte in 0..32_usize) {
+            let mut root = root_of(part(0, size));
+            let more = SignedTree::open(log().dir.path(), size + 1, &root);
+            prop_assert!(matches!(more, Err(ProofError::Damaged)));
+            root[byte] ^= 1;
+            let other = SignedTree::open(log().dir.path(), size, &root);
+            prop_assert!(matches!(other, Err(ProofError::Damaged)));
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_in_any_tile_is_never_handed_out() {
+        let root = root_of(part(0, LEAVES));
+        let copy = TempDir::new().unwrap();
+        let files = TileFiles::new(copy.path());
+        let mut whole = SignedTree::open(log().dir.path(), LEAVES, &root).unwrap();
+        files.write_edges(&whole.edges).unwrap();
+        files.write_full(1, 0, &whole.tile(1, 0).unwrap()).unwrap();
+        files.write_full(0, 7, &whole.tile(0, 7).unwrap()).unwrap();
+        let index = 7 * WIDTH + 3;
+        let ask = || SignedTree::open(copy.path(), LEAVES, &root)?.leaf(index);
+        assert_eq!(ask().unwrap(), part(index, index + 1)[0]);
+        for name in
+            ["tile/0/007", "tile/1/000", "tile/1/001.edge", "tile/0/259.edge", "tile/2/000.edge"]
+        {
+            let path = copy.path().join(name);
+            let good = std::fs::read(&path).unwrap();
+            for at in (0..good.len()).step_by(101) {
+                let mut bent = good.clone();
+                bent[at] ^= 0x10;
+                std::fs::write(&path, &bent).unwrap();
+                assert!(ask().is_err(), "{name} at {at}");
+            }
+            std::fs::write(&path, &good).unwrap();
+        }
+        assert!(ask().is_ok());
+    }
 }

@@ -29,6 +29,7 @@ pub(crate) fn run(command: ClientCommand) -> Result<(), Failure> {
                 secret: args.secret,
                 jwks,
                 backend: args.backend,
+                receipts: args.receipts,
             };
             let added = send(&args.admin.config.config, &Command::ClientAdd(add))?;
             if args.admin.json {
@@ -81,6 +82,8 @@ pub(crate) fn run(command: ClientCommand) -> Result<(), Failure> {
                 "redirect_uris",
                 list(&client, "redirect_uris", " ")
             ));
+            let receipts = client.get("receipts") == Some(&Value::Bool(true));
+            output::line(&format!("{:<15} {}", "receipts", if receipts { "yes" } else { "no" }));
             output::line("may ask for");
             for scope in client.get("scopes").and_then(Value::as_array).into_iter().flatten() {
                 output::line(&format!("  {}", scope.as_str().unwrap_or_default()));

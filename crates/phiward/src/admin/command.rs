@@ -52,6 +52,8 @@ pub(crate) struct ClientAdd {
     pub(crate) secret: bool,
     pub(crate) jwks: Option<String>,
     pub(crate) backend: bool,
+    #[serde(default)]
+    pub(crate) receipts: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -182,7 +184,7 @@ async fn client_add(authority: &Authority, add: ClientAdd, actor: &str) -> Outco
         })?,
         wildcard: Wildcard::Refuse,
         password_exception: None,
-        receipts: false,
+        receipts: add.receipts,
     };
     let registered = authority.register_client(NewClient { draft }, actor).await.map_err(told)?;
     let secret = registered.secret.as_ref().map(|secret| secret.expose().to_owned());
@@ -205,6 +207,7 @@ fn client(client: &Client) -> Value {
         "redirect_uris": draft.redirect_uris.iter().map(RedirectUri::as_str).collect::<Vec<_>>(),
         "grant_types": draft.grants.iter().map(|g| g.as_str()).collect::<Vec<_>>(),
         "scopes": draft.scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "receipts": draft.receipts,
         "wildcard": match draft.wildcard { Wildcard::Refuse => "refuse", Wildcard::Expand => "expand" },
         "disabled": client.disabled.is_some(),
     })

@@ -116,6 +116,7 @@ contract! {
         all_grants_of_a_person_or_a_client_are_withdrawn_at_once
         what_a_token_rests_on_is_told_in_one_answer
         whom_a_person_may_reach_comes_with_the_answer
+        whether_answers_carry_receipts_comes_with_the_answer
         what_is_over_is_forgotten_and_what_a_replay_needs_is_not;
     flows:
         a_flow_belongs_to_its_browser_and_is_consumed_once

@@ -128,6 +128,22 @@ pub(crate) async fn whom_a_person_may_reach_comes_with_the_answer(db: Db) {
     assert_eq!(ask(None).await, None);
 }
 
+pub(crate) async fn whether_answers_carry_receipts_comes_with_the_answer(db: Db) {
+    let store = db.open().await;
+    store.insert_client(&draft("app"), at(0)).await.unwrap();
+    // What a client calls itself says nothing about it.
+    let name = r#""receipts":true"#.into();
+    let plain = domain::ClientDraft { receipts: false, name, ..draft("plain") };
+    store.insert_client(&plain, at(0)).await.unwrap();
+    let jti = TokenId::parse("t").unwrap();
+    for (name, expected) in [("app", true), ("plain", false), ("unknown", false)] {
+        let client = client(name);
+        let query = StandingQuery { client: &client, person: None, grant: None, jti: &jti };
+        let standing = store.gateway().standing(&query, at(1)).await.unwrap();
+        assert_eq!(standing.receipts, expected, "{name}");
+    }
+}
+
 pub(crate) async fn what_a_token_rests_on_is_told_in_one_answer(db: Db) {
     let store = db.open().await;
     store.insert_client(&draft("app"), at(0)).await.unwrap();

@@ -42,7 +42,9 @@ async fn other_origins_read_what_is_meant_for_them() {
     let registered = ["https://app.example", "http://127.0.0.1:9999", "http://127.0.0.1:50123"];
     let strangers = ["https://evil.example", "null", "https://app.example.evil.example"];
     let ask = [("access-control-request-method", "POST")];
-    for path in ["/oauth/token", "/oauth/revoke", "/oauth/userinfo", "/fhir/Patient/x"] {
+    let open =
+        ["/oauth/token", "/oauth/revoke", "/oauth/userinfo", "/fhir/Patient/x", "/ledger/proof/x"];
+    for path in open {
         for origin in registered {
             let headers = [("origin", origin), ask[0]];
             let preflight = world.send(request(Method::OPTIONS, path, &headers, "")).await;
@@ -53,7 +55,9 @@ async fn other_origins_read_what_is_meant_for_them() {
             assert!(reply.status.is_client_error(), "{path}: {}", reply.status);
             assert_eq!(reply.header(header::ACCESS_CONTROL_ALLOW_ORIGIN), origin, "{path}");
             let exposed = reply.header(header::ACCESS_CONTROL_EXPOSE_HEADERS);
-            assert!(exposed.contains("WWW-Authenticate"), "{path}: {exposed}");
+            for name in ["WWW-Authenticate", "Audit-Receipt"] {
+                assert!(exposed.contains(name), "{path}: {exposed}");
+            }
             let vary: Vec<_> = reply.headers.get_all(header::VARY).iter().collect();
             assert!(vary.iter().any(|value| value.to_str().unwrap().contains("Origin")), "{path}");
         }
@@ -153,9 +157,17 @@ async fn methods_and_paths_are_a_closed_list() {
     for path in ["/", "/oauth/userinfo/x.css", "/fhirx", "/assets/phiward-000000000000.css"] {
         assert_eq!(world.get(path, &[]).await.status, StatusCode::NOT_FOUND, "{path}");
     }
-    for path in
-        ["/api/v1/clients", "/api/v1/openapi.json", "/account", "/console", "/ledger/proof/x"]
-    {
+    let proof = world.get("/ledger/proof/x", &[]).await;
+    assert_eq!(proof.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(proof.header(header::CONTENT_TYPE), "application/problem+json");
+    assert!(proof.header(header::WWW_AUTHENTICATE).starts_with("Bearer "));
+    let posted = world.post("/ledger/proof/x", &[], &[]).await;
+    assert_eq!(
+        (posted.status, posted.header(header::ALLOW)),
+        (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD")
+    );
+    assert_eq!(world.get("/ledger/proof", &[]).await.status, StatusCode::NOT_FOUND);
+    for path in ["/api/v1/clients", "/api/v1/openapi.json", "/account", "/console"] {
         let reply = world.get(path, &[]).await;
         assert_eq!(reply.status, StatusCode::NOT_IMPLEMENTED, "{path}");
         assert_eq!(reply.header(header::CONTENT_TYPE), "application/problem+json");
