@@ -19,8 +19,7 @@ use crate::files;
 use crate::format::{MAX_SEGMENT_HEADER, SegmentHeader, VERSION_OPEN};
 use crate::gap::{Place, Weight};
 use crate::key_store::period_path;
-use crate::note::{Checkpoint, Note, VerifierKey};
-use crate::proof::{self, ProofError};
+use crate::note::VerifierKey;
 use crate::rewrap::wipe;
 use crate::tile;
 use crate::tree::{Hash, leaf_hash};
@@ -276,6 +275,11 @@ impl ShredPlan {
             numbers.push(*number);
             segments.push((path.clone(), stub_path(dir, *number), stub));
         }
+        if !segments.is_empty() {
+            // Durable, too, before what they could be made again from is gone.
+            tile::complete(dir, &mut |_| {})
+                .map_err(|error| RetentionError::Tiles(format!(": {error}")))?;
+        }
         // What an interrupted run has dropped already belongs to the month, too.
         for (number, stub) in stubs(dir).map_err(failed(dir))? {
             let Some((found, bytes)) = Stub::read(dir, number).map_err(failed(&stub))? else {
@@ -367,16 +371,7 @@ fn keep_tiles(dir: &Path, leaves: Range<u64>, hashes: &[Hash]) -> Result<(), Ret
         return Ok(());
     }
     // Full tiles are made again here; what stands right of them the writer's own thread keeps.
-    let made = || -> Result<(), ProofError> {
-        let note = proof::checkpoint(dir)?;
-        let head = Checkpoint::parse(Note::parse(&note)?.text())?;
-        let mut tree = tile::SignedTree::open(dir, head.size, &head.root)?;
-        for index in leaves.start / TILE..=leaves.end.saturating_sub(1) / TILE {
-            tree.tile(0, index)?;
-        }
-        Ok(())
-    };
-    let made = made();
+    let made = tile::complete(dir, &mut |_| {});
     for _ in 0..40 {
         if whole() {
             return Ok(());
@@ -385,9 +380,6 @@ fn keep_tiles(dir: &Path, leaves: Range<u64>, hashes: &[Hash]) -> Result<(), Ret
     }
     Err(RetentionError::Tiles(made.err().map_or_else(String::new, |error| format!(": {error}"))))
 }
-
-/// Leaves under a tile.
-const TILE: u64 = tile::TILE_WIDTH as u64;
 
 /// The stubs of a directory, by segment number.
 pub(crate) fn stubs(dir: &Path) -> io::Result<Vec<(u32, PathBuf)>> {

@@ -325,6 +325,8 @@ async fn a_hold_keeps_its_months_until_it_is_released_and_its_own_month_too() {
     assert_eq!(all.len(), 2);
     assert!(all[0].released.is_some() && all[1].released.is_none());
     assert_eq!(kept(&all, 202_612), None);
+    // Nothing that the second hold covers is in February but its own record.
+    assert_eq!(kept(&all, 202_702).as_deref(), Some("h_2"));
     ledger.close().await.unwrap();
 }
 
