@@ -37,6 +37,7 @@ need '/usr/lib/*-linux-gnu/rsyslog/lmnsd_gtls.so' rsyslog-gnutls
 need npm nodejs npm
 need python3 python3
 need '/usr/lib/*-linux-gnu/libssl.so.3' libssl3
+need pdftotext poppler-utils
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null 2>&1 || fail "these are missing, and there is no apt-get to bring them:$missing"

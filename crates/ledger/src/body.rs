@@ -25,6 +25,10 @@ macro_rules! body {
             /// Keys and names, in order: the one table.
             pub const FIELDS: &'static [(u8, &'static str)] = &[$(($key, stringify!($name)),)*];
 
+            /// Keys, names and what they mean, in order; for the documentation.
+            pub const MEANINGS: &'static [(u8, &'static str, &'static str)] =
+                &[$(($key, stringify!($name), concat!($($doc),*)),)*];
+
             pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 let present = 0_u64 $(+ u64::from(self.$name.is_present()))*;
                 let mut encoder = Encoder::new(out);

@@ -59,14 +59,10 @@ pub(crate) const BAD: Style =
 pub(crate) const DOUBT: Style =
     Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow))).bold();
 
-/// A progress bar over records, hidden when standard error is no terminal and for a short log.
-pub(crate) fn counter(total: u64) -> indicatif::ProgressBar {
-    if !std::io::stderr().is_terminal() || total < 100_000 {
-        return indicatif::ProgressBar::hidden();
-    }
-    let bar = indicatif::ProgressBar::new(total);
-    let style = indicatif::ProgressStyle::with_template("{bar:40} {pos}/{len} records {eta}");
-    if let Ok(style) = style {
+/// A progress bar over records, hidden when standard error is no terminal.
+pub(crate) fn counting(total: u64) -> indicatif::ProgressBar {
+    let bar = progress(total);
+    if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:40} {pos} of {len} {eta}") {
         bar.set_style(style);
     }
     bar

@@ -215,7 +215,7 @@ fn write(document: &Document, font: &Font, sheets: Vec<Sheet>) -> Result<Vec<u8>
         }
         surface.set_fill(Some(Fill::default()));
         for mark in sheet.marks {
-            font.draw(&mut surface, mark.x, mark.y, mark.size, mark.face, &mark.text);
+            font.draw(&mut surface, (mark.x, mark.y), mark.size, mark.face, &mark.text);
         }
         surface.finish();
         page.finish();

@@ -5,6 +5,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    missing_docs,
     reason = "tests"
 )]
 
@@ -42,7 +45,7 @@ fn faults(event: &Value, name: &str) -> Vec<String> {
     let profile = &table()["profiles"][name];
     assert!(profile.is_object(), "{name} is not in the table");
     let mut faults = match profile["parent"].as_str() {
-        Some(parent) => self::faults(event, parent),
+        Some(parent) => faults(event, parent),
         None => Vec::new(),
     };
     let mut check = |holds: bool, what: String| {

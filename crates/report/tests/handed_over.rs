@@ -4,6 +4,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    missing_docs,
     reason = "tests"
 )]
 
@@ -24,7 +27,7 @@ const HARD: [&str; 8] = [
 ];
 
 fn document(rows: usize) -> Document {
-    let row = |n: usize| vec![n.to_string(), HARD[n % HARD.len()].to_owned(), "x".repeat(n % 200)];
+    let row = |n: usize| vec![n.to_string(), HARD[n % HARD.len()].to_owned(), "x".repeat(n % 40)];
     Document {
         title: "Accounting of disclosures – Łukasz".to_owned(),
         facts: vec![("Patient".to_owned(), "pat-1".to_owned())],

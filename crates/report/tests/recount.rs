@@ -4,6 +4,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    missing_docs,
     reason = "tests"
 )]
 
@@ -188,7 +191,7 @@ proptest! {
                 .iter()
                 .filter_map(released)
                 .filter(|body| body.client == Some(client("app")) && body.jti_hash == Some([1; 32]))
-                .filter(|body| body.patient.as_ref().map(|p| p.as_str()) == patient)
+                .filter(|body| body.patient.as_ref().map(domain::FhirId::as_str) == patient)
                 .collect::<Vec<_>>()
         };
         for name in PATIENTS {

@@ -105,6 +105,30 @@ async fn giving_back_an_access_token_ends_only_that() {
 }
 
 #[tokio::test]
+async fn the_record_of_a_token_says_whose_it_was_and_nothing_of_another_clients() {
+    let world = World::new().await;
+    let tokens = world.connected("server", USUAL).await;
+    let access = text(&tokens, "access_token");
+    let sub = world.person("amina").await.id.to_string();
+    let last = |mark| world.records_from(mark).pop().unwrap().body.unwrap();
+    let mark = world.mark();
+    world.introspect("server", &access).await.unwrap();
+    world.userinfo(&access).await.unwrap();
+    world.revoke("server", &access).await.unwrap();
+    let records = world.records_from(mark);
+    assert_eq!(records.len(), 3);
+    for record in records {
+        let body = record.body.unwrap();
+        assert_eq!(body.subject.as_deref(), Some(sub.as_str()));
+        assert!(body.jti_hash.is_some() && body.grant.is_some() && body.scopes.is_some());
+    }
+    let mark = world.mark();
+    world.revoke("server2", &access).await.unwrap();
+    let body = last(mark);
+    assert_eq!((body.subject, body.jti_hash), (None, None));
+}
+
+#[tokio::test]
 async fn nobody_gives_back_a_token_that_is_not_theirs() {
     let world = World::new().await;
     let tokens = world.connected("server", USUAL).await;

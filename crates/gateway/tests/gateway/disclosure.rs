@@ -55,6 +55,9 @@ async fn a_read_is_released_as_it_arrived_and_stands_in_the_ledger_row_48() {
     assert_eq!(body.body_sha256, Some(keys::sha256(lab.as_bytes())));
     assert_eq!(body.subject.as_deref(), Some("p_amina"));
     assert_eq!(body.scopes.as_ref().unwrap().to_string(), LABS);
+    assert_eq!((body.purpose.as_deref(), body.role.as_deref()), (Some("test"), Some("patient")));
+    assert_eq!(body.basis.as_deref(), Some("patient-request"));
+    assert_eq!(body.session.as_ref().unwrap().as_str(), "s-amina");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,6 +239,9 @@ async fn a_clinician_reads_patients_in_care_one_at_a_time() {
     };
     let one = world.get(&token, "/Observation?patient=pat-b").await;
     assert_eq!(ids(&parsed(&one)), ["of-pat-b"]);
+    let body = world.records().pop().unwrap().body.unwrap();
+    assert_eq!(body.basis.as_deref(), Some("treatment"));
+    assert_eq!(body.role.as_deref(), Some("clinician"));
     for none in ["/Observation", "/Observation?patient=pat-c", "/Observation?patient=pat-a,pat-b"] {
         assert!(ids(&parsed(&world.get(&token, none).await)).is_empty(), "{none}");
     }
@@ -264,6 +270,11 @@ async fn a_backend_client_leaves_one_record_for_each_patient_row_48() {
         .records()
         .into_iter()
         .map(|record| record.body.unwrap())
+        .inspect(|body| {
+            // A client on its own behalf, with no basis registered: to be accounted for.
+            assert_eq!((body.basis.as_deref(), &body.role), (Some("other"), &None));
+            assert_eq!(body.purpose.as_deref(), Some("test"));
+        })
         .map(|body| (body.patient.unwrap().to_string(), body.count.unwrap()))
         .collect();
     assert_eq!(told, [("pat-a".to_owned(), 2), ("pat-b".to_owned(), 1)]);

@@ -268,7 +268,7 @@ async fn populate(store: &Store, now: Timestamp) {
             id: GrantId::parse(&format!("g-{name}")).unwrap(),
             client: ClientId::parse("app").unwrap(),
             person: person.id.clone(),
-            session: None,
+            session: domain::SessionId::parse(&format!("s-{name}")).ok(),
             scopes: ScopeSet::EMPTY,
             audience: BASE.into(),
             context: LaunchContext { patient: None },

@@ -57,9 +57,12 @@ pub(super) fn run(args: &Records<'_>) -> Result<(), Failure> {
     };
     let mut to = BufWriter::new(to);
     let mut reader = access.reader();
+    let total = reader.count().map_err(|error| failed(&error))?;
     let mut cursor = reader.from_seq(0).map_err(|error| failed(&error))?;
+    let bar = output::counting(total);
     let mut count = 0_u64;
     while let Some(record) = cursor.next_record().map_err(|error| failed(&error))? {
+        bar.set_position(record.seq);
         if !period.contains(record.time) {
             continue;
         }
@@ -81,6 +84,7 @@ pub(super) fn run(args: &Records<'_>) -> Result<(), Failure> {
         }
         count = count.saturating_add(1);
     }
+    bar.finish_and_clear();
     if let Err(error) = to.flush() {
         return closed(args.output, &error);
     }

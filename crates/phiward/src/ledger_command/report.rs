@@ -186,8 +186,12 @@ fn client_id(text: &str) -> Result<ClientId, Failure> {
 }
 
 fn person(directory: &Directory, name: &str) -> String {
+    if let Some(sub) = directory.person(name) {
+        return sub.to_owned();
+    }
     // Somebody who is gone from the database is still in the record, by their `sub`.
-    directory.person(name).unwrap_or(name).to_owned()
+    output::note(&format!("no person of this name is registered; {name} is taken as a `sub`"));
+    name.to_owned()
 }
 
 fn disclosures(
@@ -226,7 +230,7 @@ fn disclosures(
         output::note(&format!("{excepted} excepted disclosures are not listed; --all lists them"));
     }
     let proof = read.prove(&report.records())?;
-    print::write(common, "disclosures", Made::of(&report, report.document(now))?, proof)
+    print::write(common, "disclosures", Made::of(&report, report.document(now))?, proof.as_ref())
 }
 
 fn activity(
@@ -265,7 +269,7 @@ fn activity(
     let report = fold.finish(period, &directory);
     let proof = read.prove(&report.records())?;
     let document = report.document(SystemClock.now());
-    print::write(common, "activity", Made::of(&report, document)?, proof)
+    print::write(common, "activity", Made::of(&report, document)?, proof.as_ref())
 }
 
 fn refused(common: &Common) -> Result<(), Failure> {
@@ -280,7 +284,7 @@ fn refused(common: &Common) -> Result<(), Failure> {
     let report = fold.finish(period, &directory);
     let proof = read.prove(&report.records())?;
     let document = report.document(SystemClock.now());
-    print::write(common, "refused", Made::of(&report, document)?, proof)
+    print::write(common, "refused", Made::of(&report, document)?, proof.as_ref())
 }
 
 fn unused(client: Option<&str>, common: &Common) -> Result<(), Failure> {
@@ -299,7 +303,7 @@ fn unused(client: Option<&str>, common: &Common) -> Result<(), Failure> {
     let report = fold.finish(period, &directory);
     let proof = read.prove(&[])?;
     let document = report.document(SystemClock.now());
-    print::write(common, "unused-scopes", Made::of(&report, document)?, proof)
+    print::write(common, "unused-scopes", Made::of(&report, document)?, proof.as_ref())
 }
 
 fn affected(
@@ -350,5 +354,5 @@ fn affected(
     let report = fold.finish(period, &directory);
     let proof = read.prove(&report.records())?;
     let document = report.document(SystemClock.now());
-    print::write(common, "affected", Made::of(&report, document)?, proof)
+    print::write(common, "affected", Made::of(&report, document)?, proof.as_ref())
 }

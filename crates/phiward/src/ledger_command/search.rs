@@ -145,7 +145,7 @@ async fn with_index(
     index: &LedgerIndex,
 ) -> Result<Result<(), Failure>, IndexError> {
     let mut reader = access.reader();
-    let bar = output::counter(reader.count()?);
+    let bar = output::counting(reader.count()?);
     let caught_up = ledger_index::catch_up(index, reader, &|seq| bar.set_position(seq)).await;
     bar.finish_and_clear();
     (reader, _) = caught_up?;

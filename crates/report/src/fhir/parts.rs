@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use domain::{Basis, CorrelationId, FhirId};
+use domain::{Basis, ClientId, CorrelationId, FhirId};
 use ledger::Body;
 use ledger::read::Record;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ impl Parts<'_> {
 
     /// The client. Where no person stands behind it, it is who asked, by its token.
     pub(super) fn client(&self, system: &str, code: &str) -> Value {
-        let id = self.body.client.as_ref().map_or("unknown", |client| client.as_str());
+        let id = self.body.client.as_ref().map_or("unknown", ClientId::as_str);
         let alone = !self.has_person();
         let mut agent = json!({
             "type": concept(system, code),
@@ -85,7 +85,7 @@ impl Parts<'_> {
     }
 
     fn has_person(&self) -> bool {
-        let client = self.body.client.as_ref().map(|client| client.as_str());
+        let client = self.body.client.as_ref().map(ClientId::as_str);
         self.body.subject.as_deref().is_some_and(|subject| Some(subject) != client)
     }
 

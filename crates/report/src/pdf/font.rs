@@ -101,8 +101,7 @@ impl Font {
     pub(super) fn draw(
         &self,
         surface: &mut Surface<'_>,
-        x: f32,
-        y: f32,
+        (x, y): (f32, f32),
         size: f32,
         face: Face,
         text: &str,

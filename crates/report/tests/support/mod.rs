@@ -1,5 +1,5 @@
 //! Records and directories to make reports of.
-#![allow(dead_code, reason = "each test takes what it needs")]
+#![allow(dead_code, unreachable_pub, reason = "each test takes what it needs")]
 
 use domain::scope::ScopeSet;
 use domain::{Basis, ClientId, FhirId, Kind, Outcome, PersonRole, Phi, ResourceType, Timestamp};

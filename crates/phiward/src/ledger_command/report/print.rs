@@ -32,16 +32,16 @@ pub(super) fn write(
     common: &Common,
     name: &str,
     made: Made,
-    proof: Option<Proof>,
+    proof: Option<&Proof>,
 ) -> Result<(), Failure> {
     let Made { mut value, mut document } = made;
     let format = common.format();
-    if let Some(proof) = &proof {
+    if let Some(proof) = proof {
         document.notes.push(proof.statement.clone());
         let signed: Vec<&str> = proof.checkpoint.lines().take(3).collect();
         document.notes.push(format!("Checkpoint: {}", signed.join(" ")));
     }
-    let proof = proof.as_ref().map(serde_json::to_value).transpose();
+    let proof = proof.map(serde_json::to_value).transpose();
     let proof = proof.map_err(|_| Failure::internal())?;
     let bytes = match format {
         Format::Table => {

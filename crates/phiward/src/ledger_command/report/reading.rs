@@ -68,12 +68,16 @@ impl<'a> Run<'a> {
         let about = about.filter(|_| self.config.ledger.tokens_in_leaves);
         let recount = if self.common.prove {
             let key = public_key(&self.common.ledger)?;
+            let waiting = output::counting(0);
+            waiting.set_message("hashing the sealed leaves");
+            waiting.enable_steady_tick(std::time::Duration::from_millis(200));
             let begun = Recount::begin(self.access.dir(), &mut reader, &key, about, period);
+            waiting.finish_and_clear();
             Some(begun.map_err(|error| failed(&error))?)
         } else {
             None
         };
-        let bar = output::progress(0);
+        let bar = output::counting(reader.count().map_err(|error| failed(&error))?);
         let mut cursor = reader.from_seq(0).map_err(|error| failed(&error))?;
         if let Some((field, value)) = about {
             cursor = cursor.only(field, value);
@@ -83,6 +87,7 @@ impl<'a> Run<'a> {
             if read.recount.as_ref().is_some_and(|recount| record.leaf >= recount.size()) {
                 break;
             }
+            bar.set_position(record.seq);
             if !period.contains(record.time) {
                 continue;
             }

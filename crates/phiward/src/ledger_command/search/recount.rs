@@ -36,7 +36,7 @@ pub(super) fn recount(
     for (field, value) in &query.values {
         values.push(reader.tokens(*field, value, &MONTHS)?.into_iter().collect());
     }
-    let bar = output::counter(reader.count()?);
+    let bar = output::counting(reader.count()?);
     let (mut seqs, mut newest) = (Vec::new(), VecDeque::new());
     let (mut leaves, mut closed) = (0_u64, BTreeSet::new());
     let mut of_batch = Vec::new();
