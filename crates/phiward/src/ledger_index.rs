@@ -73,30 +73,54 @@ pub(crate) async fn catch_up(
     at: &(dyn Fn(u64) + Sync),
 ) -> Result<(Reader, bool), IndexError> {
     let mut remade = false;
+    let mut mark = index.mark().await?;
+    let mut step;
+    (reader, step) = read_aside(reader, mark).await?;
     loop {
-        let mark = index.mark().await?;
-        let work = tokio::task::spawn_blocking(move || {
-            let read = read(&mut reader, mark.as_ref());
-            (reader, read)
-        });
-        let (back, step) = work.await.map_err(|_| IndexError::Index)?;
-        reader = back;
-        match step? {
+        match step {
             Step::Other => {
                 index.clear().await?;
-                remade = true;
+                (remade, mark) = (true, None);
+                (reader, step) = read_aside(reader, mark).await?;
             }
             Step::Nothing => return Ok((reader, remade)),
             Step::Run { run, end, is_last } => {
                 at(end.next_seq);
+                if is_last {
+                    if index.append(mark.as_ref(), run, &end).await? {
+                        return Ok((reader, remade));
+                    }
+                    mark = index.mark().await?;
+                    (reader, step) = read_aside(reader, mark).await?;
+                    continue;
+                }
+                // The next run is read while this one is written.
+                let (taken, next) = tokio::join!(
+                    index.append(mark.as_ref(), run, &end),
+                    read_aside(reader, Some(end))
+                );
+                (reader, step) = next?;
+                mark = Some(end);
                 // If somebody else was faster, go on from there.
-                let taken = index.append(mark.as_ref(), run, &end).await?;
-                if taken && is_last {
-                    return Ok((reader, remade));
+                if !taken? {
+                    mark = index.mark().await?;
+                    (reader, step) = read_aside(reader, mark).await?;
                 }
             }
         }
     }
+}
+
+/// Reads on a thread that may block.
+async fn read_aside(
+    mut reader: Reader,
+    mark: Option<IndexMark>,
+) -> Result<(Reader, Step), IndexError> {
+    let work = move || {
+        let step = read(&mut reader, mark.as_ref());
+        step.map(|step| (reader, step))
+    };
+    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| IndexError::Index)??)
 }
 
 enum Step {
