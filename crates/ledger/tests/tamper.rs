@@ -304,7 +304,7 @@ async fn a_silence_without_a_reason_is_unproven_and_one_with_a_reason_is_noted()
     bench.clock.advance(3_600_000);
     ledger.append(vec![entry(2)]).await.unwrap();
     let kept = ledger.checkpoint().await.unwrap();
-    let report = bench.verify(&[kept.clone()]);
+    let report = bench.verify(std::slice::from_ref(&kept));
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.gaps);
     assert!(kinds(&report).contains(&GapKind::Silence));
     // The same pause, taken for one without a reason.
