@@ -218,6 +218,28 @@ fn every_event_has_what_its_profiles_require() {
     }
 }
 
+/// The rules cannot tell the two ends apart, since both have a name and a place.
+#[test]
+fn the_client_is_the_destination_of_what_is_read_and_the_source_of_a_query() {
+    for (name, record) in shapes() {
+        let event = audit_event(&record, &CONTEXT);
+        let role = |code: &str| {
+            let code = format!("http://dicom.nema.org/resources/ontology/DCM#{code}");
+            let agents = event["agent"].as_array().unwrap();
+            let own = agents.iter().find(|one| has_code(&one["type"]["coding"][0], &code));
+            own.map(|one| one["who"]["identifier"]["value"].as_str().unwrap())
+        };
+        let ends = match name {
+            "IHE.BasicAudit.Query" | "IHE.BasicAudit.PatientQuery" => ("110153", "110152"),
+            name if name.starts_with("IHE.") && !name.ends_with("AuthZconsent") => {
+                ("110152", "110153")
+            }
+            _ => continue,
+        };
+        assert_eq!((role(ends.0), role(ends.1)), (Some("app"), Some(CONTEXT.issuer)), "{name}");
+    }
+}
+
 #[test]
 fn the_judge_refuses_an_event_that_lacks_anything() {
     for (name, record) in shapes().into_iter().filter(|(name, _)| name.starts_with("IHE.")) {
