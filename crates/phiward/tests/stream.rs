@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+#[path = "reading/mod.rs"]
 mod support;
 
 use std::collections::BTreeSet;
