@@ -2,56 +2,44 @@
 //! acknowledged is durable; what is durable cannot be changed, cut, reordered or rolled back without
 //! [`verify`] or the next start showing it; verifying needs no key to the PHI. Usable without OAuth.
 
-mod body;
-mod calendar;
-pub mod census;
-mod chain;
+mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
-mod disk;
-mod entry;
-pub mod evidence;
-mod files;
-mod follow;
-mod format;
+mod custody;
+mod directory;
 #[doc(hidden)]
 pub mod fuzzing;
-mod gap;
-pub mod headers;
-pub mod hold;
-mod instance;
-mod key_store;
-mod ledger;
-pub mod note;
-mod pipeline;
-pub mod proof;
-mod queue;
+mod keep;
+mod proofs;
 pub mod read;
-mod receipt;
-mod recover;
-pub mod retention;
-pub mod rewrap;
-mod segment;
-mod stop;
-pub mod stream;
-mod sync;
-pub mod tags;
-pub mod tile;
-pub mod tree;
+mod record;
 mod trouble;
-pub mod verify;
-mod walk;
 pub mod witness;
 #[cfg(feature = "remote")]
 pub mod worm;
-mod writer;
+mod write;
+
+use check::{chain, follow, gap, pipeline};
+use custody::key_store;
+use directory::{disk, files, segment, walk};
+use proofs::receipt;
+use record::{body, calendar, entry, format};
+use write::{instance, ledger, options, queue, recover, start, stop, sync, writer};
+
+pub use check::verify;
+pub use custody::rewrap;
+pub use directory::{headers, stream};
+pub use keep::{evidence, hold, retention};
+pub use proofs::{note, proof, tile, tree};
+pub use read::{census, tags};
 
 pub use body::Body;
 pub use disk::{Disk, SystemDisk};
 pub use entry::{Entry, Field};
 pub use gap::{Gap, GapKind, Place, Weight};
 pub use key_store::KeyStoreError;
-pub use ledger::{Ledger, LedgerFault, LedgerOptions, Opened, Position, Recorded};
+pub use ledger::{Ledger, LedgerFault, Opened, Position, Recorded};
+pub use options::LedgerOptions;
 pub use receipt::ReceiptFault;
 pub use recover::{OpenError, SetAside};
 pub use trouble::Trouble;

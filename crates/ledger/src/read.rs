@@ -19,7 +19,9 @@ use crate::format::{Batch, Leaf, TOKEN_LEN, VERSION, VERSION_OPEN};
 use crate::key_store::{KeyStore, KeyStoreError, PeriodKey};
 use crate::walk::{SegmentReader, Step};
 
+pub mod census;
 mod tagged;
+pub mod tags;
 
 pub use tagged::{Places, Spot, Tag, Tags};
 

@@ -15,7 +15,7 @@
     reason = "tests"
 )]
 
-#[path = "../src/queue.rs"]
+#[path = "../src/write/queue.rs"]
 mod queue;
 
 /// What the queue is built of here.
