@@ -50,6 +50,12 @@ fn old_house() -> Demo {
     demo.stop();
     fs::remove_dir_all(demo.path("ledger")).unwrap();
     fs::remove_dir_all(demo.path("keys/ledger")).unwrap();
+    // The database remembers the stream that was just thrown away.
+    let forget = "import sqlite3, sys; base = sqlite3.connect(sys.argv[1]); \
+                  base.execute('DELETE FROM ledger_streams'); base.commit()";
+    let database = demo.path("data/phiward.db");
+    let forgot = Command::new("python3").args(["-c", forget]).arg(database).status().unwrap();
+    assert!(forgot.success());
     let issuer = demo.ready["issuer"].as_str().unwrap();
     let origin = format!("{}/ledger", issuer.trim_start_matches("https://"));
     let kek = FileKek::open(&demo.path("keys/kek.key"), Arc::new(SystemRandom)).unwrap();
