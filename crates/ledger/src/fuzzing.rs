@@ -8,6 +8,7 @@ use crate::format::{Batch, BatchHeader, Leaf, LeafHeader, SegmentHeader, TOKEN_L
 use crate::gap::Place;
 use crate::note::{Checkpoint, DayCertificate, Note, VerifierKey};
 use crate::proof::{Consistency, Inclusion, Receipt};
+use crate::witness::{Request, Step, judge, trusted};
 use keys::ed25519::VerifyingKey;
 
 /// A statement that did not hold.
@@ -27,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("verifier_key", verifier_key),
     ("day_certificate", day_certificate),
     ("proof", proof),
+    ("witness_request", witness_request),
 ];
 
 const fn holds(condition: bool, broken: Broken) -> Result<(), Broken> {
@@ -204,4 +206,24 @@ pub fn proof(bytes: &[u8]) -> Result<(), Broken> {
         !crate::tree::verify_consistency((a, &no), (b, &[8; 32]), &path),
         "consistent with nothing",
     )
+}
+
+/// A witness's request that parses is written back to the same bytes, and is cosigned for no key that
+/// nobody has, and only where it grows out of what is held.
+///
+/// # Errors
+/// [`Broken`].
+pub fn witness_request(bytes: &[u8]) -> Result<(), Broken> {
+    let Ok(request) = Request::parse(bytes) else { return Ok(()) };
+    let again = Request::body(request.old, &request.proof, &request.raw);
+    holds(again.as_bytes() == bytes, "a request is not canonical")?;
+    let origin = &request.checkpoint.origin;
+    if let Ok(key) = VerifierKey::new(origin, VerifyingKey([7; 32])) {
+        holds(trusted(&request, &[key]).is_err(), "signed by a key that nobody has")?;
+    }
+    match judge(&request, None) {
+        Ok(Step::Forward) => holds(request.old == 0, "grown out of what is not held"),
+        Ok(Step::Same) => Err("the same as nothing"),
+        Err(_) => Ok(()),
+    }
 }

@@ -113,6 +113,8 @@ fn the_corpus_reaches_what_it_is_for() {
         ("verifier_key", "key"),
         ("day_certificate", "certificate"),
         ("proof", "inclusion"),
+        ("witness_request", "first"),
+        ("witness_request", "grown"),
     ]
     .map(|(target, name)| (target, fs::read(corpus(target).join(name)).unwrap()))
     {
@@ -120,6 +122,7 @@ fn the_corpus_reaches_what_it_is_for() {
         let accepted = match target {
             "note" => ledger::note::Note::parse(&text).is_ok(),
             "verifier_key" => ledger::note::VerifierKey::parse(&text).is_ok(),
+            "witness_request" => ledger::witness::Request::parse(text.as_bytes()).is_ok(),
             "proof" => proof::Inclusion::parse(&text).is_some(),
             _ => text.contains("phiward day key 1"),
         };

@@ -19,8 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Clock, Secret};
+use domain::{Clock, Kind, Secret};
 use keys::sha256;
+use ledger::retention::ShredPlan;
 use ledger::verify::{Verdict, VerifyOptions};
 use ledger::worm::{
     ArchiveError, ArchiveOptions, Archiver, BULK, Bucket, BucketOptions, Damage, Repair,
@@ -28,7 +29,7 @@ use ledger::worm::{
 };
 use ledger::{GapKind, Trouble};
 use outbound::{Client, Limits, Options, Origin, PeerPolicy};
-use support::{Bench, entry};
+use support::{Bench, DAY, entry};
 
 /// A store that answers everything with this.
 fn store(bench: &Bench, content: Vec<u8>) -> Arc<Bucket> {
@@ -79,16 +80,25 @@ fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for file in fs::read_dir(from).unwrap() {
         let path = file.unwrap().path();
-        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_dir(&path, &to);
+        } else {
+            fs::copy(&path, to).unwrap();
+        }
     }
 }
 
 /// A list that names one copy, of segment 2.
 fn list(bench: &Bench, content: &[u8]) {
+    list_of(bench, 2, content);
+}
+
+fn list_of(bench: &Bench, segment: u32, content: &[u8]) {
     let hash: String = sha256(content).iter().map(|byte| format!("{byte:02x}")).collect();
     let bytes = content.len();
     let line = format!(
-        "{{\"segment\":2,\"object\":\"stream-0000000001/segment-0000000002.phl\",\
+        "{{\"segment\":{segment},\"object\":\"stream-0000000001/segment-{segment:010}.phl\",\
          \"version_id\":\"v\",\"sha256\":\"{hash}\",\"bytes\":{bytes},\
          \"retain_until\":\"2032-11-08T00:00:00Z\"}}\n"
     );
@@ -103,7 +113,10 @@ fn begin(bench: &Bench) -> Result<Repair, RepairError> {
 /// Every file of the ledger and its content.
 fn state(bench: &Bench) -> Vec<(PathBuf, Vec<u8>)> {
     let read = fs::read_dir(bench.dir()).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = read.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let mut files: Vec<_> = read
+        .filter(|path| path.is_file())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
     files.sort();
     files
 }
@@ -123,7 +136,10 @@ async fn forked() -> (Bench, Vec<u8>) {
         copy_dir(&from, &to);
         for file in fs::read_dir(&to).unwrap() {
             use std::os::unix::fs::PermissionsExt;
-            fs::set_permissions(file.unwrap().path(), fs::Permissions::from_mode(0o600)).unwrap();
+            let path = file.unwrap().path();
+            if path.is_file() {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+            }
         }
     }
     for number in 2..5 {
@@ -254,4 +270,32 @@ async fn copies_of_segments_that_the_log_has_not_got_to_are_a_rollback() {
     .unwrap();
     let error = archiver.pass(&ledger).await.unwrap_err();
     assert!(matches!(error, ArchiveError::Rollback { copied: 2, here: 1 }), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_shredded_in_order_does_not_stand_in_the_way_of_a_repair() {
+    let bench = Bench::new();
+    segment_more(&bench, 1).await;
+    bench.clock.advance(31 * DAY);
+    segment_more(&bench, 2).await;
+    bench.clock.advance(2_300 * DAY);
+    let (ledger, _) = bench.open();
+    ledger.append(vec![entry(3)]).await.unwrap();
+    let plan = ShredPlan::new(&bench.dir(), &bench.keys_dir(), 202_611, &bench.key()).unwrap();
+    ledger.append_both(&[(Kind::LedgerShredded, plan.shred.body())], Vec::new()).await.unwrap();
+    plan.carry_out().unwrap();
+    ledger.close().await.unwrap();
+    let checkpoint = bench.checkpoint();
+
+    let path = bench.segments()[0].clone();
+    let name = path.file_stem().unwrap().to_str().unwrap().strip_prefix("segment-").unwrap();
+    let (segment, good) = (name.parse().unwrap(), fs::read(&path).unwrap());
+    assert!(segment > 1);
+    list_of(&bench, segment, &good);
+    fs::write(&path, b"damaged").unwrap();
+    let repair = begin(&bench).unwrap();
+    assert_eq!(repair.damaged().collect::<Vec<_>>(), [(segment, Damage::Differs, 1)]);
+    repair.run(&store(&bench, good.clone()), bench.clock.now()).await.unwrap();
+    assert_eq!(fs::read(&path).unwrap(), good);
+    assert_eq!(bench.verify(&[checkpoint]).verdict, Verdict::Pass);
 }

@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::keyring::Keyring;
 use crate::lock::DataLock;
 use crate::output;
-use crate::system::{open_ledger, stream_at};
+use crate::system::{open_ledger, stream_at, stream_dir, streams};
 
 pub(crate) use crate::admin::Officer;
 
@@ -125,6 +125,10 @@ impl Access {
             let what = format!("{} is not a directory", dir.display());
             return Err(Failure::trouble(Trouble::NoLedger, what));
         }
+        // What a restore put aside is this node's own, too.
+        let own = streams(config).into_iter().map(|place| stream_dir(config, place.stream));
+        let is_own = own.chain([config.ledger.dir.clone()]).any(|own| is_same(dir, &own));
+        // The index is of the stream that is written.
         let is_copy = !is_same(dir, &config.ledger.dir);
         if officer.officer.len() > 1 {
             return Err(Failure::usage("one --officer reads at a time"));
@@ -137,13 +141,14 @@ impl Access {
             custody: Arc::clone(&keyring.custody),
             is_copy,
         };
-        if is_copy && !config.ledger.officer_reads && officer.officer.is_empty() {
+        if !is_own && !config.ledger.officer_reads && officer.officer.is_empty() {
             output::note("this is a copy of the ledger: that you read it is recorded nowhere");
             return Ok(access);
         }
-        let what = match is_copy {
-            true => what.clone().asked("copy", Some(dir.display())),
-            false => what.clone(),
+        let what = match (is_own, is_copy) {
+            (true, true) => what.clone().asked("stream", Some(place.stream)),
+            (false, _) => what.clone().asked("copy", Some(dir.display())),
+            (true, false) => what.clone(),
         };
         let record = what.record(officer.credentials()?.pop())?;
         carry_out(config, Some(keyring), &Command::RecordReading(record))?;
@@ -162,7 +167,6 @@ impl Access {
     }
 
     /// Where that ledger is.
-    #[allow(dead_code, reason = "for what walks the files itself")]
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }

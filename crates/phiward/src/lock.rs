@@ -18,7 +18,12 @@ pub(crate) struct DataLock {
 impl DataLock {
     /// Takes the directory.
     pub(crate) fn take(dir: &Path) -> Result<Self, Failure> {
-        let path = dir.join("lock");
+        Self::take_named(dir, "lock")
+    }
+
+    /// Takes the directory for one kind of work, beside whoever holds it for another.
+    pub(crate) fn take_named(dir: &Path, name: &str) -> Result<Self, Failure> {
+        let path = dir.join(name);
         let failed =
             |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
         let file = OpenOptions::new()

@@ -12,6 +12,7 @@
 mod support;
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use support::{Demo, tree};
 
@@ -57,7 +58,25 @@ fn a_backup_made_beside_the_server_is_restored_as_a_new_stream() {
     let restored = demo.json(&["restore", file, "--replace"]);
     assert_eq!(restored["stream"], 2);
     assert_ne!(tree(&demo.path("")), before);
+    let sent = demo.dir.path().join("sent.ndjson");
+    let config = fs::read_to_string(demo.path("phiward.toml")).unwrap();
+    let to = format!("\n[[ledger.stream]]\nto = \"file:{}\"\nformat = \"fhir\"\n", sent.display());
+    fs::write(demo.path("phiward.toml"), config + &to).unwrap();
     demo.serve();
+    // Records of the new stream reach collectors, under ids that no record of the old one has.
+    let since = Instant::now();
+    let id = loop {
+        let text = fs::read_to_string(&sent).unwrap_or_default();
+        if let Some((line, _)) = text.split_once('\n') {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            break event["id"].as_str().unwrap().to_owned();
+        }
+        assert!(since.elapsed() < Duration::from_secs(60), "nothing is sent");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(id.starts_with("2-"), "{id}");
+    let exported = demo.good(&["ledger", "export", "--format", "fhir"]);
+    assert!(exported.lines().all(|line| line.contains("\"id\":\"2-")), "{exported}");
     let people = demo.good(&["user", "list"]);
     assert!(people.contains("amina") && !people.contains("late"), "{people}");
     // The new stream begins by naming the old one.
@@ -75,6 +94,13 @@ fn a_backup_made_beside_the_server_is_restored_as_a_new_stream() {
     demo.good(&["ledger", "verify", "--dir", old, "--expect", &note]);
     let records = demo.records(&["--dir", old]);
     assert!(records.iter().any(|record| record["kind"] == "backup.made"));
+    // What was put aside is no copy: that it was read stands in the stream that is written.
+    let records = demo.records(&[]);
+    let read = records.iter().any(|record| {
+        let asked = record["body"]["query"].as_str().unwrap_or_default();
+        record["kind"] == "ledger.read" && asked.ends_with("stream=1")
+    });
+    assert!(read, "{records:?}");
     // Once more: stream 3.
     let again = demo.dir.path().join("again");
     demo.good(&["backup", again.to_str().unwrap()]);

@@ -62,6 +62,8 @@ pub(crate) struct Chain {
     found: [u64; 3],
     /// What the log says was shredded.
     pub shreds: Vec<Shred>,
+    /// Leaves of which only a stub is left: from, to.
+    dropped: Vec<(u64, u64)>,
     /// Certificates that the stable key signed, and others.
     pub vouched: u64,
     pub foreign: u64,
@@ -92,6 +94,7 @@ impl Chain {
             gaps: Vec::new(),
             found: [0; 3],
             shreds: Vec::new(),
+            dropped: Vec::new(),
             vouched: 0,
             foreign: 0,
             calendar: (0, period_of(0), day_of(0)),
@@ -146,6 +149,12 @@ impl Chain {
         day_key(self.stable.name(), *day, *key)
     }
 
+    /// Whether this size lies where only a stub is left, of which nothing but the day's key says when
+    /// it was.
+    pub(crate) fn is_dropped(&self, size: u64) -> bool {
+        self.dropped.iter().any(|(from, to)| *from < size && size <= *to)
+    }
+
     /// Begins a segment. Its header must say what we know; if not, the header is taken.
     pub(crate) fn segment(&mut self, header: State, place: Place) {
         let mut expected = self.state.clone();
@@ -175,7 +184,10 @@ impl Chain {
             && after.seq >= before.seq
             && after.time >= before.time
             && after.tree.size() > before.tree.size();
-        if !grows || (self.tree_known && *before != expected) {
+        // No signature covers the time that a stub and the header after it give; the day's key has
+        // one. Without this a young segment is dropped under the record of a month long past.
+        let dated = day_of(after.time) == after.day;
+        if !grows || !dated || (self.tree_known && *before != expected) {
             self.gap(GapKind::SegmentMismatch, place, "its stub");
         }
         self.state.tree = before.tree.clone();
@@ -187,6 +199,10 @@ impl Chain {
         }
         if after.day_key != before.day_key {
             self.sign_from(before.tree.size(), after.day, after.day_key);
+        }
+        match self.dropped.last_mut().filter(|(_, to)| *to == before.tree.size()) {
+            Some((_, to)) => *to = after.tree.size(),
+            None => self.dropped.push((before.tree.size(), after.tree.size())),
         }
         self.records = self.records.saturating_add(after.seq.saturating_sub(before.seq));
         self.batches = self.batches.saturating_add(after.batch.saturating_sub(before.batch));

@@ -374,6 +374,8 @@ fn compare(chain: &mut Chain, signed: &Signed, name: &str, vouched: bool) -> boo
         Some(_) => match chain.day_key_at(size) {
             Some(day) if note.signed_by(&day) => None,
             None if size == 0 => None,
+            // Where a stub is all that is left, the day's key is what dates it.
+            _ if vouched && chain.is_dropped(size) => Some(GapKind::CheckpointUncompared),
             _ if vouched => None,
             _ => Some(GapKind::CheckpointDayKey),
         },

@@ -12,6 +12,7 @@ use domain::Timestamp;
 
 use crate::files;
 use crate::gap::{Gap, GapKind, Weight};
+use crate::retention::{self, Stub};
 use crate::trouble::Trouble;
 use crate::verify::{VerifyError, VerifyOptions, verify};
 use crate::worm::archive::{Copy, closed, copies, hash_file};
@@ -19,6 +20,7 @@ use crate::worm::bucket::{Bucket, BucketError};
 use crate::worm::fit;
 
 const STAGING: &str = "repair";
+const TILES: &str = "tile";
 
 /// Why nothing was, or could be, repaired.
 #[derive(Debug, thiserror::Error)]
@@ -245,6 +247,16 @@ impl Repair {
                 std::os::unix::fs::symlink(&path, &link).map_err(io_error(&link))?;
             }
         }
+        // What was shredded in order is accounted for by its stubs and its tiles.
+        for (number, path) in retention::stubs(&self.dir).map_err(io_error(&self.dir))? {
+            let link = retention::stub_path(staging, number);
+            std::os::unix::fs::symlink(&path, &link).map_err(io_error(&link))?;
+        }
+        let tiles = self.dir.join(TILES);
+        if tiles.is_dir() {
+            let link = staging.join(TILES);
+            std::os::unix::fs::symlink(&tiles, &link).map_err(io_error(&link))?;
+        }
         let own = self.dir.join(files::CHECKPOINT);
         if own.exists() {
             let copy = staging.join(files::CHECKPOINT);
@@ -362,11 +374,13 @@ fn find(
     let here: BTreeMap<u32, PathBuf> = closed.into_iter().collect();
     let last = of_segment.keys().next_back().map_or(0, |last| last.saturating_add(1)).max(live);
     let first = here.keys().next().copied().unwrap_or(live);
+    let shredded = shredded(dir)?;
     let mut damaged = BTreeMap::new();
     for segment in 1..last {
         let own = of_segment.remove(&segment).unwrap_or_default();
         let damage = match here.get(&segment) {
             None if segment == live => Some(Damage::Differs).filter(|_| !own.is_empty()),
+            None if shredded.contains(&segment) => None,
             // Its retention is over: it may have been destroyed in order.
             None if segment < first && own.iter().all(|copy| copy.is_over(now)) => None,
             None => Some(Damage::Missing),
@@ -385,4 +399,15 @@ fn find(
         }
     }
     Ok(damaged)
+}
+
+/// Segments of which the log itself says that they were shredded, with these stubs.
+fn shredded(dir: &Path) -> io::Result<BTreeSet<u32>> {
+    let mut stubs = BTreeMap::new();
+    for (number, _) in retention::stubs(dir)? {
+        stubs.extend(Stub::read(dir, number)?.map(|(_, bytes)| (number, bytes)));
+    }
+    let shreds = retention::shreds(dir).map_err(io::Error::other)?;
+    let not = retention::uncovered(&shreds, &stubs);
+    Ok(stubs.into_keys().filter(|number| !not.contains(number)).collect())
 }

@@ -33,6 +33,10 @@ pub(crate) struct NewHold {
 
 type Stop = Box<Answer>;
 
+/// Held by whatever judges or changes what is held: a hold that is placed while months are judged must
+/// not be answered before they are gone or kept. One process at a time holds a ledger.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 fn trouble(trouble: Trouble, message: impl Into<String>) -> Stop {
     Box::new(Answer::Trouble { id: trouble.id().to_owned(), message: message.into() })
 }
@@ -79,6 +83,7 @@ impl Shop {
         actor: &str,
     ) -> Result<Value, Stop> {
         let officers = self.two(officers, actor).await?;
+        let _alone = ONE_AT_A_TIME.lock().await;
         let every = streams(&self.config);
         let sources: Vec<_> = every.iter().map(|place| self.source_dir(place)).collect();
         let now = u64::try_from(self.clock.now().millis()).unwrap_or(0);
@@ -191,6 +196,7 @@ impl Shop {
             Ok(officers) => officers,
             Err(stop) => return *stop,
         };
+        let _alone = ONE_AT_A_TIME.lock().await;
         let Some(cover) = Cover::parse(&new.cover).filter(|_| !new.reason.trim().is_empty()) else {
             return Answer::Refused("a hold needs what it covers, and a reason".to_owned());
         };
@@ -222,6 +228,7 @@ impl Shop {
             Ok(officers) => officers,
             Err(stop) => return *stop,
         };
+        let _alone = ONE_AT_A_TIME.lock().await;
         let holds = match self.holds() {
             Ok(holds) => holds,
             Err(error) => return Answer::Refused(error),

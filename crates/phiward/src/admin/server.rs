@@ -12,6 +12,8 @@ use super::{Answer, Command, Rooms, SOCKET};
 
 /// How long a command may take to arrive, and one that reads no ledger to be done.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A pause after a connection could not be taken.
+const BREATH: Duration = Duration::from_millis(100);
 /// Longest command read, in bytes.
 const MAX_LINE: u64 = 64 * 1024;
 
@@ -52,7 +54,12 @@ impl Socket {
     /// Answers commands until dropped.
     pub(crate) async fn serve(self, rooms: Rooms) {
         let own = rustix::process::geteuid().as_raw();
-        while let Ok((stream, _)) = self.listener.accept().await {
+        loop {
+            let Ok((stream, _)) = self.listener.accept().await else {
+                // Out of file descriptors, for one: strangers must not be able to end administration.
+                tokio::time::sleep(BREATH).await;
+                continue;
+            };
             // The file's mode says the same; a mode can be changed, a peer's id cannot.
             let peer = stream.peer_cred().map(|peer| peer.uid());
             let Ok(uid) = peer else { continue };

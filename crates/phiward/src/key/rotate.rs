@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::{ROOT, ROOT_FILE};
+use crate::lock::DataLock;
 use crate::{kek, system};
 
 /// Stands beside the keys while a rotation is under way.
 pub(crate) const MARKER: &str = "rotation";
+const LOCK: &str = "rotation.lock";
 
 /// What stands in the marker while a rotation is under way.
 #[derive(Serialize, Deserialize)]
@@ -50,6 +52,8 @@ pub(crate) struct Hands<'a> {
 
 /// Rotates, or finishes a rotation that was cut short.
 pub(crate) fn rotate(config: &Config, hands: &mut Hands<'_>) -> Result<Rotated, Failure> {
+    // Two at once would each make a newer key under one name, and what the first wrapped would be lost.
+    let _alone = DataLock::take_named(&config.keys_dir, LOCK)?;
     let path = config.keys_dir.join(MARKER);
     let marker = match read_marker(&path)? {
         Some(marker) => marker,

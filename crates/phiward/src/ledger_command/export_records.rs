@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::keyring::Keyring;
 use crate::ledger_access::{Access, OfficerArgs, Reading};
 use crate::output;
-use crate::system::ledger_origin;
+use crate::system::stream_at;
 
 /// Which records, in which form.
 pub(super) struct Records<'a> {
@@ -44,10 +44,14 @@ pub(super) fn run(args: &Records<'_>) -> Result<(), Failure> {
         .asked("until", args.until);
     let dir = args.ledger.dir.as_deref();
     let access = Access::ask(&config, &keyring, dir, &reading, args.officer)?;
-    let origin = ledger_origin(&config);
+    let place = stream_at(&config, access.dir());
     let fhir_base = format!("{}/fhir", config.issuer);
-    let context =
-        Context { issuer: &config.issuer, fhir_base: &fhir_base, origin: &origin, stream: 1 };
+    let context = Context {
+        issuer: &config.issuer,
+        fhir_base: &fhir_base,
+        origin: &place.origin,
+        stream: place.stream,
+    };
     let to: Box<dyn Write> = match args.output {
         Some(path) => {
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::Context;
 use crate::ledger_index::{self, IndexError};
-use crate::system::ledger_origin;
+use crate::system::{ledger_origin, ledger_stream};
 
 /// How often the log is looked at.
 const TURN: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ async fn follow(context: &Context) -> Result<(), Stopped> {
         &config.ledger.dir,
         &config.ledger_keys(),
         &ledger_origin(config),
-        1,
+        ledger_stream(config),
         Arc::clone(&context.custody),
     );
     while ledger_index::identity(&path) == opened {

@@ -24,7 +24,7 @@ use super::Context;
 use crate::config::{Config, StreamConfig};
 use crate::failure::Failure;
 use crate::ledger_command::rfc3339;
-use crate::system::ledger_origin;
+use crate::system::{ledger_origin, ledger_stream};
 use position::Position;
 
 /// Records, or bytes of their lines, that are sent at a time.
@@ -56,13 +56,15 @@ async fn run(context: Context, stream: StreamConfig) {
     let follower = Follower {
         reading: Reading::of(&context, stream.fhir),
         ledger: context.ledger.clone(),
-        position: Position::of(&context.config.data, &stream.to),
+        position: Position::of(&context.config.data, &stream.to, ledger_stream(&context.config)),
         to: without_query(&stream.to),
         pauses: PAUSES,
     };
     match Target::open(&stream, &context.config.issuer) {
         Ok(target) => follower.follow(target).await,
-        Err(why) => tracing::error!(to = stream.to, why, "a ledger stream cannot be opened"),
+        Err(why) => {
+            tracing::error!(to = without_query(&stream.to), why, "a ledger stream cannot be opened")
+        }
     }
 }
 
@@ -138,7 +140,7 @@ impl Reading {
         let config = &self.config;
         let custody = Arc::clone(&self.custody);
         let (dir, keys_dir) = (&config.ledger.dir, config.ledger_keys());
-        Reader::open(dir, &keys_dir, &ledger_origin(config), 1, custody)
+        Reader::open(dir, &keys_dir, &ledger_origin(config), ledger_stream(config), custody)
     }
 }
 
@@ -265,7 +267,7 @@ fn try_read_on(reading: &Reading, from: u64, lines: &mpsc::Sender<Chunk>) -> Res
         issuer: &reading.config.issuer,
         fhir_base: &fhir_base,
         origin: &origin,
-        stream: 1,
+        stream: ledger_stream(&reading.config),
     };
     let mut reader = reading.reader();
     let mut cursor = reader.from_seq(from)?;

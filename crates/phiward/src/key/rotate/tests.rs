@@ -166,3 +166,15 @@ fn a_key_erased_meanwhile_is_not_brought_back() {
     result.unwrap();
     assert!(!day.exists());
 }
+
+#[test]
+fn two_rotations_do_not_run_at_once() {
+    let house = House::new();
+    let first = DataLock::take_named(&house.config.keys_dir, LOCK).unwrap();
+    let (second, recorded) = house.rotate(usize::MAX);
+    assert!(second.unwrap_err().message().contains("in use") && recorded == 0);
+    assert!(!house.config.keys_dir.join(MARKER).exists());
+    drop(first);
+    house.rotate(usize::MAX).0.unwrap();
+    house.everything_opens();
+}

@@ -53,7 +53,14 @@ impl FileTarget {
             Some(file) => Ok(file),
             none => {
                 let mut options = File::options();
-                Ok(none.insert(options.append(true).create(true).mode(0o600).open(&self.path)?))
+                let file = options.append(true).create(true).mode(0o600).open(&self.path)?;
+                let found = file.metadata()?;
+                // Whoever made it, a log rotation for one: records are PHI.
+                if found.is_file() && found.mode() & 0o007 != 0 {
+                    let what = "everybody may open it; records are PHI: chmod o= FILE";
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+                }
+                Ok(none.insert(file))
             }
         }
     }

@@ -13,10 +13,18 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// That of this target; another address is another target.
-    pub(super) fn of(data: &Path, to: &str) -> Self {
-        let name: String =
-            keys::sha256(to.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    /// That of this target; another address is another target, and a log that goes on as another stream
+    /// counts anew: what it was ahead by would never be sent.
+    pub(super) fn of(data: &Path, to: &str, stream: u32) -> Self {
+        let named = match stream {
+            1 => to.to_owned(),
+            _ => format!("{to} {stream}"),
+        };
+        let name: String = keys::sha256(named.as_bytes())
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self { path: data.join(format!("ledger-stream-{name}")), kept: None }
     }
 

@@ -56,7 +56,7 @@ impl World {
         let follower = Follower {
             reading: self.reading.clone(),
             ledger: self.ledger.clone(),
-            position: Position::of(&self.dir.path().join("data"), to),
+            position: Position::of(&self.dir.path().join("data"), to, 1),
             to: without_query(to),
             pauses: (brief, brief),
         };
@@ -85,6 +85,27 @@ async fn lines(path: &Path, count: usize) -> Vec<u64> {
         assert!(since.elapsed() < Duration::from_secs(20), "{} of {count} lines", seqs.len());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[test]
+fn a_file_that_everybody_may_open_gets_no_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("records.ndjson");
+    std::fs::write(&path, "").unwrap();
+    let mode = |bits| std::fs::Permissions::from_mode(bits);
+    std::fs::set_permissions(&path, mode(0o644)).unwrap();
+    let line = Line {
+        seq: 1,
+        kind: "phi.release",
+        is_good: true,
+        time: String::new(),
+        json: "{}".to_owned(),
+    };
+    let mut target = file::FileTarget::new(path.clone());
+    assert!(target.send(std::slice::from_ref(&line)).unwrap_err().contains("PHI"));
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    std::fs::set_permissions(&path, mode(0o640)).unwrap();
+    assert_eq!(target.send(&[line]), Ok(2));
 }
 
 fn to(path: &Path) -> String {
@@ -189,7 +210,7 @@ fn a_frame_is_what_rfc_5424_and_5425_say() {
 async fn a_place_that_is_of_another_log_does_not_silence_a_stream() {
     let world = World::new();
     let path = world.dir.path().join("records");
-    let mut other = Position::of(&world.dir.path().join("data"), &to(&path));
+    let mut other = Position::of(&world.dir.path().join("data"), &to(&path), 1);
     other.keep(5_000).unwrap();
     let task = world.follow(&to(&path));
     assert_eq!(lines(&path, 1).await, [1]);
