@@ -33,14 +33,17 @@ pub(crate) enum Command {
     /// Say what is wrong with this installation, and the mend.
     #[command(after_help = "Example: phiward doctor -c /etc/phiward/phiward.toml")]
     Doctor(DoctorArgs),
-    /// Read and verify the record.
-    #[command(subcommand)]
+    /// Read and verify the ledger: search, reports, proofs, holds, witnesses.
+    #[command(
+        subcommand,
+        after_help = "Example: phiward ledger search --patient 123\n         phiward ledger verify --expect checkpoint.txt"
+    )]
     Ledger(LedgerCommand),
     /// Apps: add, list, show, disable.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: phiward client list -c /etc/phiward/phiward.toml")]
     Client(ClientCommand),
     /// People: add, list, disable.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: phiward user list -c /etc/phiward/phiward.toml")]
     User(UserCommand),
     /// Write shell completions to standard output.
     #[command(after_help = "Example: phiward completions bash > /etc/bash_completion.d/phiward")]
@@ -58,6 +61,7 @@ pub(crate) enum Command {
     #[command(disable_help_flag = true)]
     Grant(Planned),
     /// Keys that seal other keys: make one in a token, change to another.
+    #[command(after_help = "Example: phiward key rotate -c /etc/phiward/phiward.toml")]
     Key(key::KeyArgs),
     /// Write database, ledger position and configuration to one sealed file.
     Backup(backup::BackupArgs),
@@ -215,8 +219,9 @@ pub(crate) enum LedgerCommand {
     #[command(after_help = "Example: phiward ledger repair --dry-run")]
     Repair(ledger_command::repair::RepairArgs),
     /// Legal holds: add, list, release, show.
+    #[command(after_help = "Example: phiward ledger hold list")]
     Hold(ledger_command::hold::HoldArgs),
-    /// Destroy what is past its retention.
+    /// Destroy what is past its retention; takes two privacy officers.
     Shred(ledger_command::shred::ShredArgs),
     /// Print the search token of a patient, person or app for a month.
     Token(ledger_command::token::TokenArgs),
@@ -245,11 +250,13 @@ pub(crate) enum ClientCommand {
     )]
     Add(Box<ClientAddArgs>),
     /// List all apps.
+    #[command(after_help = "Example: phiward client list")]
     List {
         #[command(flatten)]
         admin: AdminArg,
     },
     /// Show one app, with every scope it may ask for by name.
+    #[command(after_help = "Example: phiward client show labs-app")]
     Show {
         #[command(flatten)]
         admin: AdminArg,
@@ -257,6 +264,7 @@ pub(crate) enum ClientCommand {
         id: String,
     },
     /// Disable an app: what it holds is refused from now on.
+    #[command(after_help = "Example: phiward client disable labs-app")]
     Disable {
         #[command(flatten)]
         admin: AdminArg,
@@ -321,11 +329,13 @@ pub(crate) enum UserCommand {
     )]
     Add(Box<UserAddArgs>),
     /// List all people.
+    #[command(after_help = "Example: phiward user list")]
     List {
         #[command(flatten)]
         admin: AdminArg,
     },
     /// Disable a person: what they granted is refused from now on.
+    #[command(after_help = "Example: phiward user disable amina")]
     Disable {
         #[command(flatten)]
         admin: AdminArg,

@@ -234,7 +234,11 @@ impl Shop {
             Err(error) => return Answer::Refused(error),
         };
         match holds.iter().find(|hold| hold.id == id) {
-            None => return Answer::Refused(format!("there is no hold {id}; see: hold list")),
+            None => {
+                return Answer::Refused(format!(
+                    "there is no hold {id}; see: phiward ledger hold list"
+                ));
+            }
             Some(hold) if hold.released.is_some() => {
                 return Answer::Refused(format!("{id} was released already"));
             }
@@ -288,7 +292,8 @@ fn judge<'a, 'b>(
                 Some(hold) if due_only => held.push((period, hold.id.clone())),
                 Some(hold) => {
                     let month = period_text(period);
-                    let what = format!("{month} is held by {}; see: hold list", hold.id);
+                    let what =
+                        format!("{month} is held by {}; see: phiward ledger hold list", hold.id);
                     return Err(trouble(Trouble::Held, what));
                 }
                 None => todo.push((source, period)),

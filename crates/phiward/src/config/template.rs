@@ -51,8 +51,14 @@ dir = "keys"
 # pin = {{ file = "keys/pin" }}
 
 [ledger]
-# One directory for each node.
+# One directory for each node. Every key: docs/reference/configuration.md
 dir = "ledger"
+# How long records are kept: six years at least.
+# retention = "2192d"
+# Search tokens in the log ("leaf"), or in the server's own index only ("index").
+# blind_tokens = "leaf"
+# Who may read on this host: the "operator", or a privacy "officer" who signs in.
+# reading = "operator"
 
 # Others who sign the ledger's checkpoints, so that nobody here can rewrite it unseen:
 # [[ledger.witness]]
@@ -62,6 +68,19 @@ dir = "ledger"
 # "warn", or "stop": then no PHI leaves while they lag by more than max_lag.
 # on_lag = "stop"
 # max_lag = "10m"
+
+# A copy that nobody can change or delete, in a bucket with S3 Object Lock:
+# [ledger.worm]
+# endpoint = "https://s3.eu-central-1.amazonaws.com"
+# region = "eu-central-1"
+# bucket = "phiward-ledger"
+# access_key = {{ file = "keys/worm.access" }}
+# secret_key = {{ file = "keys/worm.secret" }}
+
+# Records sent on as they are made, decrypted: a file, syslog over TLS, or an https collector.
+# [[ledger.stream]]
+# to = "syslog+tls://siem.example:6514"
+# format = "json"
 
 [policy]
 # "off", or "exceptions" for clients that carry one with an owner, a reason and an end.

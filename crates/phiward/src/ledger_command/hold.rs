@@ -36,6 +36,7 @@ enum HoldCommand {
     )]
     Add(Box<AddArgs>),
     /// List the holds that the ledger tells of.
+    #[command(after_help = "Example: phiward ledger hold list")]
     List {
         #[command(flatten)]
         admin: AdminArg,
