@@ -143,12 +143,12 @@ fn benchmark(options: &Options) -> Outcome<()> {
         records: options.records,
         duration: options.duration,
         rounds: options.rounds,
-        folder: std::env::temp_dir(),
+        folder: "/var/tmp".into(),
         own: std::env::current_exe()?,
     };
-    let ledger = ledger_bench::measure(&ledger_options)?;
+    let ledger = ledger_bench::measure(&ledger_options, &|next| eprintln!("the ledger: {next}"))?;
     let mut page = report::page(options, &results);
-    page.push_str(&format!("\n{}", ledger_bench::page(&ledger_options, &ledger)));
+    page = ledger_bench::put(&page, &ledger_bench::section(&ledger_options, &ledger));
     std::fs::write(&options.out, page)?;
     println!("{}", report::summary(&results));
     println!("{}", ledger_bench::summary(&ledger));

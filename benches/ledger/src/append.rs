@@ -1,4 +1,4 @@
-//! Appending with 64 writers waiting, and then the raw disk: the same bytes, written and synced in the
+//! Appending with some writers waiting, and then the raw disk: the same bytes, written and synced in the
 //! same groups, into a file laid out the same way.
 
 use std::fs::File;
@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use crate::log::{entry, open};
 use crate::{Options, Outcome};
 
-const WRITERS: u64 = 64;
 const SEGMENT: u64 = 64 << 20;
 
 /// One round.
@@ -28,15 +27,48 @@ pub struct Append {
     pub share: f64,
 }
 
+/// A shared disk is another one a second later: ledger and raw disk take turns this often in a round.
+const TURNS: u32 = 6;
+
 /// Measures one round.
-pub(crate) fn measure(folder: &Path, options: &Options) -> Outcome<Append> {
+pub(crate) fn measure(folder: &Path, options: &Options, waiting: u64) -> Outcome<Append> {
+    let (mut waits, mut syncs, mut took) = (Vec::new(), Vec::new(), Duration::ZERO);
+    for _ in 0..TURNS {
+        let (turn, opening) = turn(folder, options.duration / TURNS, waiting, &mut waits)?;
+        took += turn;
+        // Without the log's own records of its start and its stop, which nobody waited for.
+        let groups = groups(&folder.join("ledger"))?;
+        let own = opening..groups.len().saturating_sub(1);
+        syncs.extend(raw(&folder.join("raw"), groups.get(own).unwrap_or_default())?);
+        std::fs::remove_dir_all(folder)?;
+    }
+    let raw_took: Duration = syncs.iter().sum();
+    let records = u64::try_from(waits.len())?;
+    Ok(Append {
+        rate: crate::log::rate(records, took),
+        group: crate::log::rate(records, Duration::from_secs(u64::try_from(syncs.len())?)),
+        p50: median(&mut waits),
+        raw_sync: median(&mut syncs),
+        share: raw_took.as_secs_f64() / took.as_secs_f64(),
+    })
+}
+
+/// Appends to a new log for this long, notes what each writer waited, and says how long it took in all
+/// and how many groups were there before.
+fn turn(
+    folder: &Path,
+    duration: Duration,
+    waiting: u64,
+    waits: &mut Vec<Duration>,
+) -> Outcome<(Duration, usize)> {
     let ledger = open(folder)?;
+    let opening = groups(&folder.join("ledger"))?.len();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let begun = Instant::now();
-    let until = begun + options.duration;
-    let mut waits = runtime.block_on(async {
+    let until = begun + duration;
+    let all = runtime.block_on(async {
         let mut writers = Vec::new();
-        for writer in 0..WRITERS {
+        for writer in 0..waiting {
             let ledger = ledger.clone();
             writers.push(tokio::spawn(async move {
                 let (mut waits, mut number) = (Vec::new(), writer);
@@ -47,7 +79,7 @@ pub(crate) fn measure(folder: &Path, options: &Options) -> Outcome<Append> {
                     }
                     ledger.append(vec![entry(number)]).await?;
                     waits.push(before.elapsed());
-                    number += WRITERS;
+                    number += waiting;
                 }
             }));
         }
@@ -58,20 +90,9 @@ pub(crate) fn measure(folder: &Path, options: &Options) -> Outcome<Append> {
         Ok::<_, Box<dyn std::error::Error>>(all)
     })?;
     let took = begun.elapsed();
+    waits.extend(all);
     runtime.block_on(ledger.close())?;
-    let groups = groups(&folder.join("ledger"))?;
-    let mut syncs = raw(&folder.join("raw"), &groups)?;
-    let raw_took: Duration = syncs.iter().sum();
-    let records = u64::try_from(waits.len())?;
-    let result = Append {
-        rate: crate::log::rate(records, took),
-        group: crate::log::rate(records, Duration::from_secs(u64::try_from(groups.len())?)),
-        p50: median(&mut waits),
-        raw_sync: median(&mut syncs),
-        share: raw_took.as_secs_f64() / took.as_secs_f64(),
-    };
-    std::fs::remove_dir_all(folder)?;
-    Ok(result)
+    Ok((took, opening))
 }
 
 /// The bytes of each batch, which is each group, in order.

@@ -15,7 +15,10 @@ use crate::Outcome;
 /// Writers that wait at a time, so that a large log is made in minutes.
 const WRITERS: u64 = 1_024;
 /// Patients whose records are released.
-const PATIENTS: u64 = 100_000;
+pub(crate) const PATIENTS: u64 = 100_000;
+
+/// The logs' name.
+pub(crate) const ORIGIN: &str = "bench.test/ledger";
 
 /// A closed log.
 #[derive(Clone, Debug)]
@@ -26,8 +29,10 @@ pub struct Log {
     pub records: u64,
     /// Bytes of its segments.
     pub bytes: u64,
-    /// Records a second in the first and in the last tenth.
-    pub growth: [f64; 2],
+    /// Its first checkpoint.
+    pub first: String,
+    /// Records a second in each tenth of it.
+    pub tenths: Vec<f64>,
 }
 
 struct Now;
@@ -45,14 +50,16 @@ impl Clock for Now {
     }
 }
 
-/// Opens a new log.
+/// Opens a log, a new one if there is none.
 pub(crate) fn open(folder: &Path) -> Outcome<Ledger> {
     std::fs::create_dir_all(folder)?;
-    let kek = FileKek::create(&folder.join("kek"), Arc::new(SystemRandom))?;
+    let (path, random) = (folder.join("kek"), Arc::new(SystemRandom));
+    let kek =
+        if path.exists() { FileKek::open(&path, random) } else { FileKek::create(&path, random) }?;
     let options = LedgerOptions::new(
         folder.join("ledger"),
         folder.join("keys"),
-        "bench.test/ledger",
+        ORIGIN,
         Arc::new(kek),
         Arc::new(Now),
         Arc::new(SystemRandom),
@@ -84,6 +91,7 @@ pub(crate) fn entry(number: u64) -> Entry {
 /// Makes a log of this many records and closes it.
 pub(crate) fn make(folder: &Path, records: u64) -> Outcome<Log> {
     let ledger = open(folder)?;
+    let first = ledger.latest_checkpoint();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut tenths = Vec::new();
     for tenth in 0..10 {
@@ -93,8 +101,7 @@ pub(crate) fn make(folder: &Path, records: u64) -> Outcome<Log> {
         tenths.push(rate(to - from, begun.elapsed()));
     }
     runtime.block_on(ledger.close())?;
-    let growth = [tenths.first(), tenths.last()].map(|rate| rate.copied().unwrap_or(f64::NAN));
-    Ok(Log { folder: folder.to_owned(), records, bytes: bytes(folder)?, growth })
+    Ok(Log { folder: folder.to_owned(), records, bytes: bytes(folder)?, first, tenths })
 }
 
 async fn fill(ledger: &Ledger, from: u64, to: u64) -> Outcome<()> {

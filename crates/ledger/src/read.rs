@@ -282,7 +282,8 @@ impl Cursor<'_> {
                     return Ok(true);
                 }
                 let from = self.next_seq;
-                let opened = open_batch(self.reader, &batch, from, self.only.as_ref())?;
+                let opened =
+                    open_batch(self.reader, &batch, &|seq| seq >= from, self.only.as_ref())?;
                 self.ready = opened.ok_or(damaged)?;
                 self.ready.reverse();
                 self.next_seq = end;
@@ -296,11 +297,11 @@ impl Cursor<'_> {
     }
 }
 
-/// The batch's records from `from` on; `None` if one does not open.
+/// The batch's records of these numbers; others stay unopened. `None` if one does not open.
 fn open_batch(
     reader: &mut Reader,
     batch: &Batch<'_>,
-    from: u64,
+    asked: &dyn Fn(u64) -> bool,
     only: Option<&(Field, String)>,
 ) -> Result<Option<Vec<Record>>, ReadError> {
     let period = reader.period(batch.header.period)?;
@@ -312,7 +313,7 @@ fn open_batch(
     // A sealed record without tokens may be one whose tokens stand in the index only.
     let untagged = |leaf: &Leaf<'_>| leaf.tokens.is_empty() && leaf.version == VERSION;
     let wanted = |leaf: &Leaf<'_>| {
-        leaf.seq >= from
+        asked(leaf.seq)
             && token.is_none_or(|token| {
                 untagged(leaf) || leaf.tokens.chunks(TOKEN_LEN).any(|own| own == token)
             })

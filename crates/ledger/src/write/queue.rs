@@ -30,6 +30,8 @@ pub(crate) trait Message: Sized {
 struct State<M> {
     waiting: VecDeque<M>,
     senders: usize,
+    /// The reader waits, and nobody has woken it yet: waking costs a system call.
+    idle: bool,
     /// The reader is gone.
     closed: bool,
 }
@@ -51,14 +53,16 @@ pub(crate) struct Sender<M>(Arc<Shared<M>>);
 impl<M> Sender<M> {
     /// Puts a message at the end; gives it back if nobody will read it.
     pub(crate) fn send(&self, message: M) -> Result<(), M> {
-        self.0.with(|state| {
+        let idle = self.0.with(|state| {
             if state.closed {
                 return Err(message);
             }
             state.waiting.push_back(message);
-            Ok(())
+            Ok(std::mem::take(&mut state.idle))
         })?;
-        self.0.arrived.notify_one();
+        if idle {
+            self.0.arrived.notify_one();
+        }
         Ok(())
     }
 }
@@ -106,7 +110,7 @@ pub(crate) enum Found<M> {
 
 /// A queue of one reader.
 pub(crate) fn queue<M: Message>() -> (Sender<M>, Desk<M>) {
-    let state = State { waiting: VecDeque::new(), senders: 1, closed: false };
+    let state = State { waiting: VecDeque::new(), senders: 1, idle: false, closed: false };
     let shared = Arc::new(Shared { state: Mutex::new(state), arrived: Condvar::new() });
     let desk = Desk {
         shared: Arc::clone(&shared),
@@ -175,9 +179,11 @@ impl<M: Message> Desk<M> {
             if waited {
                 return true;
             }
+            state.idle = true;
             let woken = self.shared.arrived.wait_timeout(state, patience);
             let (guard, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
             state = guard;
+            state.idle = false;
             waited = timeout.timed_out();
         }
         std::mem::swap(&mut state.waiting, &mut self.taken);
