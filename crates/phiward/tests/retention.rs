@@ -165,3 +165,44 @@ fn what_is_past_its_retention_is_shredded_by_two_officers_unless_it_is_held() {
     demo.serve();
     demo.good(&["ledger", "verify", "--allow-unproven"]);
 }
+
+#[test]
+fn the_id_of_a_hold_is_taken_once_and_its_evidence_has_a_hash() {
+    use std::io::{BufRead, BufReader, Write};
+    let demo = Demo::start();
+    let password = demo.secret("jon", "a long enough password\n");
+    let added = Command::new(env!("CARGO_BIN_EXE_phiward"))
+        .args(["user", "add", "jon", "--name", "Jon", "--role", "privacy_officer", "-c"])
+        .arg(demo.path("phiward.toml"))
+        .stdin(fs::File::open(&password).unwrap())
+        .stdout(Stdio::null())
+        .status();
+    assert!(added.unwrap().success());
+    let officer = fs::read_to_string(demo.password("officer")).unwrap();
+    // As whoever may open the socket can ask, without this program.
+    let place = |patient: &str, sha256: &str| {
+        let command = serde_json::json!({
+            "command": "work", "work": "hold_place",
+            "hold": {
+                "id": "h_1", "cover": format!("patient={patient}"), "reason": "r", "count": 0,
+                "sha256": sha256,
+            },
+            "officers": [
+                { "username": "officer", "password": officer.trim() },
+                { "username": "jon", "password": "a long enough password" },
+            ],
+        });
+        let mut socket =
+            std::os::unix::net::UnixStream::connect(demo.path("data/admin.sock")).unwrap();
+        socket.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(socket).read_line(&mut answer).unwrap();
+        answer
+    };
+    let hash = "0f".repeat(32);
+    assert!(place("pat-1", "none").contains("refused"));
+    assert!(place("pat-1", &hash).contains("done"));
+    assert!(place("pat-2", &hash).contains("already"));
+    let holds = demo.json(&["ledger", "hold", "list"]);
+    assert_eq!(holds.as_array().unwrap().len(), 1, "{holds}");
+}

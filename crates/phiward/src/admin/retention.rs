@@ -200,6 +200,14 @@ impl Shop {
         let Some(cover) = Cover::parse(&new.cover).filter(|_| !new.reason.trim().is_empty()) else {
             return Answer::Refused("a hold needs what it covers, and a reason".to_owned());
         };
+        // A release names an id: two holds of one id would be lifted as one.
+        match self.holds() {
+            Err(error) => return Answer::Refused(error),
+            Ok(holds) if holds.iter().any(|hold| hold.id == new.id) => {
+                return Answer::Refused(format!("there is a hold {} already", new.id));
+            }
+            Ok(_) => {}
+        }
         let hold = Hold {
             id: new.id,
             cover,
@@ -211,8 +219,10 @@ impl Shop {
             released: None,
         };
         let mut hash = [0; 32];
-        let whole = super::work::decode_hex(&new.sha256, &mut hash);
-        let body = Body { body_sha256: whole.then_some(hash), ..hold.body() };
+        if !super::work::decode_hex(&new.sha256, &mut hash) {
+            return Answer::Refused("the hash of the evidence is none".to_owned());
+        }
+        let body = Body { body_sha256: Some(hash), ..hold.body() };
         self.record_hold(Kind::HoldPlaced, hold.id, body).await
     }
 

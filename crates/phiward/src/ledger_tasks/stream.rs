@@ -63,7 +63,8 @@ async fn run(context: Context, stream: StreamConfig) {
     match Target::open(&stream, &context.config.issuer) {
         Ok(target) => follower.follow(target).await,
         Err(why) => {
-            tracing::error!(to = without_query(&stream.to), why, "a ledger stream cannot be opened")
+            let to = without_query(&stream.to);
+            tracing::error!(to, why, "a ledger stream cannot be opened");
         }
     }
 }
