@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use keys::access_token::AccessTokenClaims;
 use keys::seal::{NONCE_LEN, SealKey, TAG_LEN, open_random, seal_random};
 use keys::{KeyFault, Random};
-use ledger::{Position, ReceiptFault};
+use ledger::{Ledger, Position, ReceiptFault};
 
 use crate::record::Story;
 use crate::serve::Stop;
@@ -82,11 +82,13 @@ impl Handle {
     }
 }
 
-/// Whom a handle opens for. None of the parts holds a line break.
-pub(crate) fn holder(claims: &AccessTokenClaims) -> String {
+/// Whom a handle opens for, and in which ledger: of several nodes, each has one of its own, and a number
+/// is another record there. None of the parts holds a line break.
+pub(crate) fn holder(claims: &AccessTokenClaims, ledger: &Ledger) -> String {
     let grant = claims.grant.as_ref().map_or("", |grant| grant.as_str());
     let (client, subject) = (claims.client_id.as_str(), claims.sub.as_str());
-    format!("phiward receipt v1\n{client}\n{subject}\n{grant}")
+    let log = ledger.verifier_key().name();
+    format!("phiward receipt v1\n{log}\n{client}\n{subject}\n{grant}")
 }
 
 impl Gateway {
@@ -134,7 +136,7 @@ impl Gateway {
         story: &mut Story,
     ) -> Result<GatewayResponse, Stop> {
         let verified = self.verify(request, story).await?;
-        let holder = holder(&verified.claims);
+        let holder = holder(&verified.claims, &self.parts.ledger);
         let handle = Handle::open(request.path, &self.parts.receipt_key, &holder);
         let handle = handle.ok_or(Reject::OutOfReach)?;
         let proof =

@@ -160,7 +160,7 @@ impl Gateway {
             return Err(Reject::TokenRevoked.into());
         }
         if standing.receipts {
-            story.receipts_for(receipt::holder(&claims));
+            story.receipts_for(receipt::holder(&claims, &self.parts.ledger));
         }
         Ok(Verified { claims, person: standing.person })
     }

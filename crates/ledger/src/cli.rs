@@ -68,20 +68,30 @@ pub fn verify_with_progress(dir: &Path, options: &VerifyOptions) -> Result<Repor
     report
 }
 
+/// A number with its noun.
+pub fn counted(number: u64, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}
+
 /// The report, for people; the verdict last.
 pub fn print_report(report: &Report) {
     line(&format!("ledger   {}, stream {}", report.origin, report.stream));
     line(&format!(
-        "records  {} in {} batches, {} segments; tree size {}, root {}",
+        "records  {} in {}, {}; tree size {}, root {}",
         report.records,
-        report.batches,
-        report.segments,
+        counted(report.batches, "batch", "batches"),
+        counted(report.segments, "segment", "segments"),
         report.size,
         report.root.get(..16).unwrap_or(&report.root)
     ));
     line(&format!(
-        "signed   up to size {}; {} outside checkpoints agree",
-        report.signed, report.expectations_met
+        "signed   up to size {}; {}",
+        report.signed,
+        counted(
+            report.expectations_met.into(),
+            "outside checkpoint agrees",
+            "outside checkpoints agree"
+        )
     ));
     for gap in &report.gaps {
         line(&gap.to_string());

@@ -58,7 +58,7 @@ async fn records_without_tokens_in_their_leaves_are_found_by_those_in_their_bodi
         (Field::Resource, "Observation/canary-observation-2", 1),
         (Field::Actor, "canary-patient-1", 0),
     ] {
-        let token = reader.tokens(field, value, &MONTHS).unwrap()[0].1;
+        let token = reader.tokens(field, value, &MONTHS).unwrap()[0].1.0;
         let tagged: Vec<u64> =
             seen.iter().filter(|(_, own)| own.contains(&token)).map(|(seq, _)| *seq).collect();
         assert_eq!(tagged.len(), count, "{value}");
@@ -71,7 +71,7 @@ async fn records_without_tokens_in_their_leaves_are_found_by_those_in_their_bodi
         assert_eq!(opened, tagged, "{value}");
     }
     // Nothing of it is in the files.
-    let token = reader.tokens(Field::Patient, "canary-patient-2", &MONTHS).unwrap()[0].1;
+    let token = reader.tokens(Field::Patient, "canary-patient-2", &MONTHS).unwrap()[0].1.0;
     for path in bench.segments() {
         let bytes = std::fs::read(path).unwrap();
         assert!(!bytes.windows(16).any(|window| window == token), "only in the index");

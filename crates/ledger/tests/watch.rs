@@ -25,7 +25,7 @@ use domain::Kind;
 use ledger::verify::Verdict;
 use ledger::{GapKind, Ledger, LedgerFault, OpenError, Trouble};
 use storm_disk::{Fault, StormDisk};
-use support::{Bench, batches, entry, kinds};
+use support::{Bench, batches, copy_dir, entry, kinds};
 
 /// Does it to a running ledger, and expects the stop: its reason holds this text.
 async fn stops(name: &str, says: &str, harm: impl FnOnce(&Bench, &Path)) {
@@ -444,22 +444,5 @@ fn a_directory_mounted_over_the_ledgers_stops_it() {
     let bench = Bench::in_memory();
     if !in_namespace("child_whose_directory_is_mounted_over", &bench) {
         println!("no mounts here; a replaced directory is noticed in another test");
-    }
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        if file.file_type().unwrap().is_dir() {
-            // Tiles: made again from the segments.
-            continue;
-        }
-        let copy = to.join(file.file_name());
-        fs::copy(file.path(), &copy).unwrap();
-        if file.file_name().to_str().unwrap().ends_with(".key") {
-            fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
-        }
     }
 }

@@ -29,7 +29,7 @@ use ledger::worm::{
 };
 use ledger::{GapKind, Trouble};
 use outbound::{Client, Limits, Options, Origin, PeerPolicy};
-use support::{Bench, DAY, entry};
+use support::{Bench, DAY, copy_dir, entry};
 
 /// A store that answers everything with this.
 fn store(bench: &Bench, content: Vec<u8>) -> Arc<Bucket> {
@@ -74,19 +74,6 @@ async fn segment_more(bench: &Bench, number: u32) {
     let (ledger, _) = bench.open();
     ledger.append(vec![entry(number)]).await.unwrap();
     ledger.close().await.unwrap();
-}
-
-fn copy_dir(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let path = file.unwrap().path();
-        let to = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_dir(&path, &to);
-        } else {
-            fs::copy(&path, to).unwrap();
-        }
-    }
 }
 
 /// A list that names one copy, of segment 2.

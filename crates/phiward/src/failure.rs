@@ -68,6 +68,7 @@ impl From<ConfigError> for Failure {
 
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
-        Self::trouble(error.trouble(), error.to_string())
+        let what = format!("{error}; what to do: docs/how-to/when-the-ledger-stops.md");
+        Self::trouble(error.trouble(), what)
     }
 }

@@ -28,8 +28,6 @@ use crate::lock::DataLock;
 use crate::output;
 use crate::system::{open_ledger, stream_at, stream_dir, streams};
 
-pub(crate) use crate::admin::Officer;
-
 /// How long a ledger that is held by a process without a socket is waited for: a server that starts or
 /// stops, another command.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,14 +53,13 @@ pub(crate) struct Reading {
     command: &'static str,
     asked: Vec<(&'static str, String)>,
     patient: Option<String>,
-    purpose: Option<String>,
 }
 
 impl Reading {
     /// A reading of this kind ([`Kind::LedgerRead`], [`Kind::ReportRun`] or [`Kind::LedgerExported`])
     /// by this command, like `ledger show`.
     pub(crate) const fn new(kind: Kind, command: &'static str) -> Self {
-        Self { kind, command, asked: Vec::new(), patient: None, purpose: None }
+        Self { kind, command, asked: Vec::new(), patient: None }
     }
 
     /// What was asked for, if it was; under the name `patient` the patient whose records are read.
@@ -78,17 +75,10 @@ impl Reading {
         self
     }
 
-    /// What the reading is for.
-    #[allow(dead_code, reason = "for reports and exports that are asked for with a purpose")]
-    pub(crate) fn purpose(mut self, text: Option<&str>) -> Self {
-        self.purpose = text.map(str::to_owned);
-        self
-    }
-
     fn record(&self, officer: Option<Credentials>) -> Result<ReadingRecord, Failure> {
         let query =
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.asked).finish();
-        if query.len() > MAX_QUERY || self.purpose.as_ref().is_some_and(|p| p.len() > MAX_QUERY) {
+        if query.len() > MAX_QUERY {
             return Err(Failure::usage("what is asked for is too long to be recorded"));
         }
         Ok(ReadingRecord {
@@ -96,7 +86,6 @@ impl Reading {
             through: self.command.to_owned(),
             query,
             patient: self.patient.clone(),
-            purpose: self.purpose.clone(),
             officer,
         })
     }
@@ -175,27 +164,6 @@ impl Access {
     pub(crate) const fn is_copy(&self) -> bool {
         self.is_copy
     }
-}
-
-/// Two different privacy officers, both signed in and recorded. Blocks; call it outside of a runtime.
-#[allow(dead_code, reason = "for what takes two people: holds and shredding")]
-pub(crate) fn two_officers(
-    config: &Config,
-    officers: &OfficerArgs,
-) -> Result<(Officer, Officer), Failure> {
-    let alone = || {
-        let what = "this takes two different privacy officers: --officer A --officer B";
-        Failure::trouble(Trouble::SecondPerson, what)
-    };
-    match officers.officer.as_slice() {
-        [first, second] if first != second => {}
-        [] | [_] | [_, _] => return Err(alone()),
-        _ => return Err(Failure::usage("two privacy officers, no more")),
-    }
-    let command = Command::SignInOfficers { officers: officers.credentials()? };
-    let found = carry_out(config, None, &command)?;
-    let found: Vec<Officer> = serde_json::from_value(found).map_err(|_| Failure::internal())?;
-    <[Officer; 2]>::try_from(found).map(Into::into).map_err(|_| alone())
 }
 
 impl OfficerArgs {

@@ -9,6 +9,8 @@
     reason = "tests"
 )]
 
+mod support;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -17,19 +19,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use support::{Demo, phiward, stderr, stdout};
 use tempfile::TempDir;
-
-fn phiward(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_phiward")).args(args).output().expect("runs")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// Exit code 2 and one line that holds all of these.
 fn refused(args: &[&str], said: &[&str]) {
@@ -39,45 +30,6 @@ fn refused(args: &[&str], said: &[&str]) {
     assert_eq!(text.trim_end().lines().count(), 1, "{text}");
     for part in said {
         assert!(text.contains(part), "{args:?}: `{part}` is not in: {text}");
-    }
-}
-
-/// A demo that is ready, and its JSON line.
-struct Demo {
-    child: Child,
-    ready: Value,
-    dir: TempDir,
-}
-
-impl Demo {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let data = dir.path().join("demo");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_phiward"))
-            .args(["demo", "--json", "--listen", "127.0.0.1:0", "--data"])
-            .arg(&data)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, ready: serde_json::from_str(&line).expect("one JSON line"), dir }
-    }
-
-    fn text(&self, key: &str) -> &str {
-        self.ready[key].as_str().unwrap()
-    }
-
-    fn config(&self) -> &str {
-        self.text("config")
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
     }
 }
 
@@ -103,6 +55,31 @@ fn edit(config: &str, from: &str, to: &str) {
     let text = fs::read_to_string(config).unwrap();
     assert!(text.contains(from), "{from}");
     fs::write(config, text.replacen(from, to, 1)).unwrap();
+}
+
+/// The help of a command and of all below it.
+fn helps(command: &[&str], found: &mut Vec<(String, String)>) {
+    let output = phiward(&[command, &["--help"]].concat());
+    assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+    let help = stdout(&output);
+    let listed = help.split_once("\nCommands:\n").map_or("", |(_, rest)| rest);
+    for line in listed.lines().take_while(|line| !line.is_empty()) {
+        let name = line.split_whitespace().next().unwrap();
+        if name != "help" && !line.contains("(not in this version)") {
+            helps(&[command, &[name]].concat(), found);
+        }
+    }
+    found.push((command.join(" "), help));
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    let mut found = Vec::new();
+    helps(&[], &mut found);
+    assert!(found.len() > 30, "{}", found.len());
+    for (command, help) in found.iter().filter(|(command, _)| !command.is_empty()) {
+        assert!(help.contains(&format!("Example: phiward {command}")), "{command}: {help}");
+    }
 }
 
 #[test]
@@ -185,8 +162,7 @@ fn a_data_directory_in_use_is_refused() {
 fn a_demo_directory_keeps_its_port() {
     let mut demo = Demo::start();
     let data = path(demo.dir.path(), "demo");
-    demo.child.kill().unwrap();
-    demo.child.wait().unwrap();
+    demo.kill();
     refused(&["demo", "--data", &data, "--listen", "127.0.0.1:1"], &["part of its issuer"]);
 }
 
@@ -347,7 +323,7 @@ fn the_ready_line_is_what_interfaces_promise() {
     ] {
         assert!(demo.ready[key].is_string(), "{key}");
     }
-    assert_eq!(demo.ready["pid"], demo.child.id());
+    assert_eq!(demo.ready["pid"], demo.pid());
     let names: Vec<_> =
         demo.ready["users"].as_array().unwrap().iter().map(|u| u["username"].clone()).collect();
     assert_eq!(names, ["amina", "brook", "drsolis", "officer"]);

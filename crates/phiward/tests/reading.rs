@@ -9,14 +9,13 @@
     reason = "tests"
 )]
 
-#[path = "reading/mod.rs"]
 mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
 
-use support::{Demo, stderr};
+use support::{Demo, of_kind, stderr};
 
 const NOT_ALLOWED: i32 = 19;
 const IN_USE: i32 = 20;
@@ -29,7 +28,7 @@ fn whoever_reads_stands_in_the_record_before_they_read() {
     for round in ["beside the server", "without a server"] {
         let shown = demo.ledger(&SHOW);
         assert!(shown.status.success(), "{round}: {}", stderr(&shown));
-        let readings = Demo::records(&shown, "ledger.read");
+        let readings = of_kind(&shown, "ledger.read");
         let own = readings.last().expect("the reading is in what was read");
         let body = &own["body"];
         let uid = fs::metadata(demo.dir.path()).unwrap();
@@ -53,7 +52,7 @@ fn where_a_privacy_officer_is_asked_for_nobody_else_reads_and_every_refusal_is_r
     let wrong = demo.secret("wrong", "not the password");
     // As an operator, but named.
     let shown = demo.as_person("officer", &officer, &SHOW);
-    let body = &Demo::records(&shown, "ledger.read").pop().expect("recorded")["body"];
+    let body = &of_kind(&shown, "ledger.read").pop().expect("recorded")["body"];
     assert_eq!(
         (&body["role"], &body["authentication"]),
         (&"privacy_officer".into(), &"pwd".into())
@@ -81,7 +80,7 @@ fn where_a_privacy_officer_is_asked_for_nobody_else_reads_and_every_refusal_is_r
     assert_eq!(stderr(&attempts[1].1), stderr(&attempts[3].1), "nor a person");
     let shown = demo.as_person("officer", &officer, &SHOW);
     assert!(shown.status.success(), "{}", stderr(&shown));
-    let readings = Demo::records(&shown, "ledger.read");
+    let readings = of_kind(&shown, "ledger.read");
     let outcomes: Vec<_> =
         readings.iter().map(|record| record["outcome"].as_str().unwrap()).collect();
     let expected: Vec<_> = attempts.iter().map(|(outcome, _)| *outcome).collect();
@@ -141,19 +140,19 @@ fn reading_a_copy_is_recorded_nowhere_and_that_is_said() {
     let before = read(&["--dir", copy]);
     assert!(before.status.success());
     assert!(stderr(&before).contains("recorded nowhere"), "{}", stderr(&before));
-    assert!(Demo::records(&before, "ledger.read").is_empty());
+    assert!(of_kind(&before, "ledger.read").is_empty());
     // The configured one by another name is no copy.
     let link = demo.dir.path().join("link");
     std::os::unix::fs::symlink(demo.ready["ledger"].as_str().unwrap(), &link).unwrap();
     let linked = read(&["--dir", link.to_str().unwrap()]);
-    assert_eq!(Demo::records(&linked, "ledger.read").len(), 1, "{}", stderr(&linked));
+    assert_eq!(of_kind(&linked, "ledger.read").len(), 1, "{}", stderr(&linked));
     // And where an officer is asked for, a copy is no way around it.
     demo.set("reading = \"officer\"");
     assert_eq!(read(&["--dir", copy]).status.code(), Some(NOT_ALLOWED));
     let shown = demo.as_person("officer", &officer, &[&SHOW[..], &["--dir", copy]].concat());
     assert!(shown.status.success(), "{}", stderr(&shown));
     let shown = demo.as_person("officer", &officer, &SHOW);
-    let readings = Demo::records(&shown, "ledger.read");
+    let readings = of_kind(&shown, "ledger.read");
     assert!(readings.iter().any(|r| r["body"]["query"].as_str().unwrap().contains("copy=")));
 }
 
@@ -184,7 +183,7 @@ fn what_takes_two_officers_takes_two_different_ones_who_both_signed_in() {
         .unwrap();
     second.stdin.take().unwrap().write_all(b"a long enough password\n").unwrap();
     assert!(second.wait().unwrap().success());
-    let socket = demo.dir.path().join("demo/data/admin.sock");
+    let socket = demo.path("data/admin.sock");
     let ask = |people: &[(&str, &str)]| {
         let officers: Vec<_> = people
             .iter()
@@ -214,7 +213,7 @@ fn what_takes_two_officers_takes_two_different_ones_who_both_signed_in() {
         assert_eq!(answer["trouble"]["id"], trouble, "{people:?}: {answer}");
     }
     let shown = demo.ledger(&SHOW);
-    let signed_in = Demo::records(&shown, "authn.sign_in");
+    let signed_in = of_kind(&shown, "authn.sign_in");
     let asked = signed_in.iter().filter(|record| record["body"]["interaction"] == "two officers");
     let outcomes: Vec<_> = asked.map(|record| record["outcome"].as_str().unwrap()).collect();
     let failed = "authn.failed";

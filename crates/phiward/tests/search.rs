@@ -9,7 +9,6 @@
     reason = "tests"
 )]
 
-#[path = "reading/mod.rs"]
 mod support;
 
 use std::fs;
@@ -133,7 +132,7 @@ fn an_edited_index_is_caught_by_the_recount_and_made_again() {
     let args = ["--patient", "pat-3"];
     let (code, truth) = verdict(&demo, &args);
     assert_eq!((code, &truth["verdict"]), (Some(0), &"PASS".into()));
-    let path = demo.dir.path().join("demo/data/ledger-index.db");
+    let path = demo.path("data/ledger-index.db");
     // Whoever edits the index keeps its mark, so that it looks current.
     let forge = |run: &dyn Fn(u64) -> IndexRun| {
         runtime().block_on(async {
@@ -188,7 +187,7 @@ fn the_index_is_only_a_cache() {
     let args = ["--patient", "pat-3"];
     let truth = found(&demo, &args);
     assert!(truth.len() > 5);
-    let path = demo.dir.path().join("demo/data/ledger-index.db");
+    let path = demo.path("data/ledger-index.db");
     let good = fs::read(&path).unwrap();
     for (what, bytes) in [
         ("lost", None),
@@ -227,7 +226,7 @@ fn beside_a_running_server_the_newest_is_found_and_its_index_keeps_up_by_itself(
     let own: Value = serde_json::from_str(stdout(&output).lines().next().unwrap()).unwrap();
     assert_eq!(own["body"]["interaction"], "ledger search");
     demo.ledger(&["show"]);
-    let path = demo.dir.path().join("demo/data/ledger-index.db");
+    let path = demo.path("data/ledger-index.db");
     let since = std::time::Instant::now();
     let kept_up = || {
         runtime().block_on(async {

@@ -9,7 +9,6 @@
     reason = "tests"
 )]
 
-#[path = "reading/mod.rs"]
 mod support;
 
 use std::collections::BTreeSet;
@@ -33,7 +32,7 @@ struct Collector {
 
 impl Collector {
     fn start(demo: &Demo, kind: &str, port: &str) -> Self {
-        let tls = demo.dir.path().join("demo/tls");
+        let tls = demo.path("tls");
         let mut child = Command::new("python3")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/collector.py"))
             .arg(kind)
@@ -73,25 +72,10 @@ impl Drop for Collector {
     }
 }
 
-/// `phiward serve` on a demo's directory.
-struct Server(Child);
+/// A process that ends with the test.
+struct Running(Child);
 
-impl Server {
-    fn start(demo: &Demo) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_phiward"))
-            .args(["serve", "-c", demo.config()])
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(demo.dir.path().join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let socket = demo.dir.path().join("demo/data/admin.sock");
-        let running = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
-        until("the server runs", running);
-        Self(child)
-    }
-}
-
-impl Drop for Server {
+impl Drop for Running {
     fn drop(&mut self) {
         let _gone = self.0.kill();
         let _reaped = self.0.wait();
@@ -109,7 +93,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
 /// A stopped demo, with streams to these.
 fn streaming(demo: &mut Demo, streams: &[String]) {
     demo.stop();
-    let ca = demo.dir.path().join("demo/tls/ca.pem");
+    let ca = demo.path("tls/ca.pem");
     let token = demo.secret("token", "the-collectors-token\n");
     let mut config = fs::OpenOptions::new().append(true).open(demo.config()).unwrap();
     for to in streams {
@@ -148,7 +132,7 @@ fn no_record_is_lost_when_server_and_collectors_are_killed_and_come_back() {
             format!("https://localhost:{}/collect", http.port),
         ],
     );
-    let server = Server::start(&demo);
+    demo.serve();
     for _ in 0..3 {
         demo.ledger(&["show"]);
     }
@@ -166,18 +150,18 @@ fn no_record_is_lost_when_server_and_collectors_are_killed_and_come_back() {
         assert!(since.elapsed() < Duration::from_secs(10), "nobody waits for a collector");
     }
     // So does the server, by force, with the collectors still away.
-    drop(server);
+    demo.kill();
     demo.ledger(&["show"]);
     let syslog = Collector::start(&demo, "syslog", &syslog.port);
     let http = Collector::start(&demo, "http", &http.port);
-    let _server = Server::start(&demo);
+    demo.serve();
     let all = expected(&demo);
     for (collector, before) in [&syslog, &http].into_iter().zip(before) {
         until("everything arrived, some of it twice", || {
             all.is_subset(&collector.seqs().union(&before).copied().collect())
         });
     }
-    let log = fs::read_to_string(demo.dir.path().join("log")).unwrap();
+    let log = fs::read_to_string(demo.path("serve.log")).unwrap();
     assert!(!log.contains("the-collectors-token"), "{log}");
 }
 
@@ -187,7 +171,7 @@ fn rsyslog_takes_what_is_sent_and_writes_it_down() {
     let dir = demo.dir.path().join("rsyslog");
     fs::create_dir(&dir).unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let tls = demo.dir.path().join("demo/tls");
+    let tls = demo.path("tls");
     let at = |name: &str, under: &Path| under.join(name).display().to_string();
     let config = format!(
         "global(workDirectory=\"{dir}\" maxMessageSize=\"64k\" defaultNetstreamDriver=\"gtls\"\n\
@@ -211,9 +195,9 @@ fn rsyslog_takes_what_is_sent_and_writes_it_down() {
         .stderr(fs::File::create(dir.join("log")).unwrap())
         .spawn()
         .expect("rsyslog and rsyslog-gnutls are installed (tests/partners/install.sh)");
-    let _rsyslog = Server(rsyslog);
+    let _rsyslog = Running(rsyslog);
     streaming(&mut demo, &[format!("syslog+tls://localhost:{port}"), "file:records".to_owned()]);
-    let _server = Server::start(&demo);
+    demo.serve();
     demo.ledger(&["search", "--patient", "p-1"]);
     let said = || fs::read_to_string(dir.join("out")).unwrap_or_default();
     until("rsyslog wrote the search", || said().contains("patient=p-1"));
@@ -223,7 +207,7 @@ fn rsyslog_takes_what_is_sent_and_writes_it_down() {
     let json = line.split_once("] ").unwrap().1.trim_start_matches('\u{feff}');
     let record: Value = serde_json::from_str(json).expect("the record as JSON");
     assert_eq!(record["body"]["patient"], "p-1");
-    let file = demo.dir.path().join("demo/records");
+    let file = demo.path("records");
     until("the file has it, too", || {
         fs::read_to_string(&file).unwrap_or_default().contains("patient=p-1")
     });

@@ -103,6 +103,17 @@ async fn a_page_about_two_patients_is_proven_record_by_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_of_another_nodes_ledger_proves_nothing_here() {
+    let (one, other) = (World::new().await, World::node("us.example/ledger/2").await);
+    let receipt = handle(&one.get(&amina(&one), "/Observation/1").await);
+    // Here, another record stands under the same number.
+    let hers = amina(&other);
+    let own = handle(&other.get(&hers, "/Observation/1").await);
+    assert_eq!(other.proof(&hers, &own).await.status, 200);
+    assert_eq!(other.proof(&hers, &receipt).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_handle_garbage_and_an_old_grants_are_one_404() {
     let world = World::new().await;
     let hers = amina(&world);

@@ -77,6 +77,11 @@ pub enum Holder {
 
 impl World {
     pub async fn new() -> Self {
+        Self::node(ORIGIN).await
+    }
+
+    /// One of several nodes, whose ledger has this name; they share all keys but the ledger's.
+    pub async fn node(origin: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let random = Arc::new(SystemRandom);
         let custody: Arc<dyn Custody> =
@@ -85,7 +90,7 @@ impl World {
         let mut options = LedgerOptions::new(
             dir.path().join("ledger"),
             dir.path().join("ledger-keys"),
-            ORIGIN,
+            origin,
             Arc::clone(&custody),
             clock.clone(),
             random.clone(),

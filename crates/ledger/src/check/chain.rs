@@ -12,6 +12,7 @@ use crate::format::{Batch, Leaf, SegmentHeader, VERSION_OPEN};
 use crate::gap::{Gap, GapKind, Place, Weight};
 use crate::note::{DayCertificate, Note, VerifierKey};
 use crate::retention::{LEAST_DAYS, Shred, Stub, is_due};
+use crate::stop::FULL;
 use crate::tree::{Frontier, Hash, leaf_hash};
 
 /// Where a log stands: the same facts with which a segment begins.
@@ -430,8 +431,9 @@ impl Chain {
 fn explains_silence(kind: Option<Kind>, leaf: &Leaf<'_>) -> bool {
     match kind {
         Some(Kind::ClockStep | Kind::Recovered) => true,
-        Some(Kind::Heartbeat) if leaf.version == VERSION_OPEN => {
-            Body::decode(leaf.body).is_ok_and(|body| body.detail.as_deref() == Some(STARTED))
+        Some(kind @ (Kind::Heartbeat | Kind::Stopped)) if leaf.version == VERSION_OPEN => {
+            let why = if kind == Kind::Stopped { FULL } else { STARTED };
+            Body::decode(leaf.body).is_ok_and(|body| body.detail.as_deref() == Some(why))
         }
         _ => false,
     }

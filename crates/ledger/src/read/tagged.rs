@@ -10,6 +10,7 @@ use super::{Place, ReadError, Reader, Record, open_batch, open_leaf, time};
 use crate::entry::{Field, tags};
 use crate::files;
 use crate::format::{Batch, Leaf, TOKEN_LEN, VERSION};
+use crate::headers::Token;
 use crate::key_store::KeyStoreError;
 use crate::tree::Hash;
 use crate::walk::Step;
@@ -122,6 +123,19 @@ impl Reader {
         Ok(Some(Tags { reader: self, place, scratch: Vec::new() }))
     }
 
+    /// The blind token of a value in a month; `None` if the month's key is not here.
+    ///
+    /// # Errors
+    /// [`ReadError`] if the key cannot be had.
+    pub fn token(
+        &mut self,
+        field: Field,
+        value: &str,
+        period: u32,
+    ) -> Result<Option<Token>, ReadError> {
+        Ok(self.period(period)?.map(|key| Token(key.token(field.code(), value))))
+    }
+
     /// The blind tokens of a value, one for each of these months whose key is there.
     ///
     /// # Errors
@@ -131,12 +145,12 @@ impl Reader {
         field: Field,
         value: &str,
         months: &RangeInclusive<u32>,
-    ) -> Result<Vec<(u32, [u8; TOKEN_LEN])>, ReadError> {
+    ) -> Result<Vec<(u32, Token)>, ReadError> {
         let periods = self.store.periods()?;
         let mut tokens = Vec::new();
         for period in periods.into_iter().filter(|period| months.contains(period)) {
-            if let Some(key) = self.period(period)? {
-                tokens.push((period, key.token(field.code(), value)));
+            if let Some(token) = self.token(field, value, period)? {
+                tokens.push((period, token));
             }
         }
         Ok(tokens)

@@ -3,10 +3,9 @@
 
 use std::path::Path;
 
-use crate::entry::{Field, tags};
+use crate::entry::tags;
 use crate::files;
 use crate::format::{Batch, TOKEN_LEN, VERSION};
-use crate::headers::Token;
 use crate::key_store::{KeyStoreError, PeriodKey};
 use crate::read::{ReadError, Reader, open_leaf};
 use crate::walk::{SegmentReader, Step};
@@ -29,19 +28,6 @@ pub struct Tagging {
 const LISTED: usize = 1_000;
 
 impl Reader {
-    /// The blind token of a value in a month; `None` if the month's key is not here.
-    ///
-    /// # Errors
-    /// [`ReadError`] if the key cannot be had.
-    pub fn token(
-        &mut self,
-        field: Field,
-        value: &str,
-        period: u32,
-    ) -> Result<Option<Token>, ReadError> {
-        Ok(self.period(period)?.map(|key| Token(key.token(field.code(), value))))
-    }
-
     /// Checks the tokens of every record. The log itself is for `verify` to judge.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ use crate::segment::LiveSegment;
 use crate::writer::{Failure, STEP_MS, Writer, millis};
 
 const BALLAST: &str = "ballast";
+/// What the last record on a full disk says; there is no room to say why nothing was heard before it.
+pub(crate) const FULL: &str = "the disk is full";
 /// What a segment made for the last record alone takes.
 const LAST_ROOM: u64 = 64 << 10;
 
@@ -70,7 +72,7 @@ impl Writer {
         let beat = u64::try_from(self.options.heartbeat.as_millis()).unwrap_or(u64::MAX);
         let stepped = now - self.state.time > beat.saturating_add(STEP_MS);
         let time = if stepped || day_of(now) != self.state.day { self.state.time } else { now };
-        let detail = Some("the disk is full".to_owned());
+        let detail = Some(FULL.to_owned());
         self.own(Kind::Stopped, &Body { detail, ..Body::default() }, time)?;
         self.checkpoint()?;
         Ok(self.segment.trim()?)

@@ -248,3 +248,17 @@ pub fn batches(bytes: &[u8]) -> Vec<(usize, usize)> {
         .map(|(index, start)| (*start, starts.get(index + 1).copied().unwrap_or(end) - start))
         .collect()
 }
+
+/// Copies a directory with all that is in it, modes too.
+pub fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_dir(&path, &to);
+        } else {
+            std::fs::copy(&path, to).unwrap();
+        }
+    }
+}

@@ -62,10 +62,7 @@ pub async fn fork(bench: &Bench) -> (TempDir, Ledger) {
     let copy = TempDir::new().unwrap();
     for part in ["ledger", "keys"] {
         let (from, to) = (bench.root.path().join(part), copy.path().join(part));
-        std::fs::create_dir(&to).unwrap();
-        for file in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
-        }
+        super::copy_dir(&from, &to);
     }
     let mut options = bench.options();
     (options.dir, options.keys_dir) = (copy.path().join("ledger"), copy.path().join("keys"));

@@ -11,7 +11,7 @@ mod work;
 
 pub(crate) use client::run as client;
 pub(crate) use command::{Answer, Command};
-pub(crate) use reading::{Credentials, Desk, Officer, ReadingRecord};
+pub(crate) use reading::{Credentials, Desk, ReadingRecord};
 pub(crate) use retention::{NewHold, holds_of};
 pub(crate) use server::Socket;
 pub(crate) use user::run as user;

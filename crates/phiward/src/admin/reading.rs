@@ -40,8 +40,6 @@ pub(crate) struct ReadingRecord {
     pub(crate) query: String,
     /// The patient asked about, so that a search for the patient finds the reading, too.
     pub(crate) patient: Option<String>,
-    /// What it is for.
-    pub(crate) purpose: Option<String>,
     pub(crate) officer: Option<Credentials>,
 }
 
@@ -81,7 +79,6 @@ impl Desk {
             interaction: Some(reading.through),
             query: Some(Phi::new(reading.query)).filter(|query| !query.expose().is_empty()),
             patient,
-            purpose: reading.purpose,
             ..by_operator(actor)
         };
         if let Some(officer) = reading.officer {

@@ -114,7 +114,6 @@ struct Stream {
 
 /// The section, checked.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "each key is used by the part of the ledger that it configures")]
 pub(crate) struct LedgerConfig {
     pub(crate) dir: PathBuf,
     pub(crate) retention_days: u32,
@@ -139,7 +138,6 @@ pub(crate) struct WitnessConfig {
 
 /// How late is too late.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "used by the part of the ledger that it configures")]
 pub(crate) struct LagConfig {
     pub(crate) max_secs: i64,
     pub(crate) stops: bool,
@@ -160,7 +158,6 @@ pub(crate) struct WormConfig {
 
 /// A place that records are sent to.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "used by the part of the ledger that it configures")]
 pub(crate) struct StreamConfig {
     pub(crate) to: String,
     pub(crate) fhir: bool,

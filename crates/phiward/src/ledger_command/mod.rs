@@ -6,6 +6,7 @@ pub(crate) mod export;
 mod export_records;
 mod export_tlog;
 pub(crate) mod hold;
+mod person;
 mod prove;
 pub(crate) mod repair;
 pub(crate) mod report;

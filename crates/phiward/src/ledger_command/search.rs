@@ -5,17 +5,15 @@
 mod recount;
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use clap::Args;
-use domain::{ClientId, CorrelationId, FhirId, Kind, Username};
-use keys::SystemRandom;
+use domain::{ClientId, CorrelationId, FhirId, Kind};
 use ledger::Field;
 use ledger::Trouble;
 use ledger::read::{Reader, Record};
 use report::{Period, PeriodError};
+use store::LedgerIndex;
 use store::ledger_index::IndexQuery;
-use store::{LedgerIndex, Store};
 
 use super::show;
 use crate::cli::LedgerArg;
@@ -85,13 +83,12 @@ pub(crate) fn run(args: SearchArgs) -> Result<(), Failure> {
         .asked("until", args.until.as_ref());
     let dir = args.ledger.dir.as_deref();
     let access = Access::ask(&config, &keyring, dir, &reading, &args.officer)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    runtime.block_on(async {
-        resolve_person(&mut query, &config, &keyring).await?;
+    crate::runtime(async {
+        for (field, value) in &mut query.values {
+            if *field == Field::Actor {
+                *value = super::person::subject(value, &config, &keyring).await?;
+            }
+        }
         search(&args, &query, &config, &access).await
     })
 }
@@ -235,39 +232,17 @@ fn query(args: &SearchArgs) -> Result<Query, Failure> {
     Ok(Query { values, kind, period })
 }
 
-/// Records name people by their subject; people know usernames.
-async fn resolve_person(
-    query: &mut Query,
-    config: &Config,
-    keyring: &Keyring,
-) -> Result<(), Failure> {
-    for (field, value) in &mut query.values {
-        let Ok(username) = Username::parse(value) else { continue };
-        if *field != Field::Actor || value.starts_with("p_") {
-            continue;
-        }
-        let store = Store::open(&config.database, keyring.store_key()?, Arc::new(SystemRandom))
-            .await
-            .map_err(|error| Failure::usage(error.to_string()))?;
-        let person = store.person_by_username(&username).await;
-        store.close().await;
-        let person = person.map_err(|error| Failure::usage(error.to_string()))?;
-        // A backend service acts under its own id.
-        if let Some((person, _)) = person {
-            *value = person.id.to_string();
-        }
-    }
-    Ok(())
-}
-
 fn index_query(reader: &mut Reader, query: &Query) -> Result<IndexQuery, IndexError> {
-    let months = MONTHS;
-    let values = query.values.iter().map(|(field, value)| reader.tokens(*field, value, &months));
+    let mut values = Vec::new();
+    for (field, value) in &query.values {
+        let tokens = reader.tokens(*field, value, &MONTHS)?;
+        values.push(tokens.into_iter().map(|(month, token)| (month, token.0)).collect());
+    }
     let millis = |time: Option<domain::Timestamp>| {
         time.map(|time| u64::try_from(time.millis()).unwrap_or(0))
     };
     Ok(IndexQuery {
-        values: values.collect::<Result<_, _>>()?,
+        values,
         kind: query.kind.map(Kind::code),
         since: millis(query.period.since),
         until: millis(query.period.until),

@@ -70,13 +70,17 @@ pub(super) fn print(record: &Record, as_json: bool) -> Result<(), Failure> {
     let outcome = text("outcome");
     let style = if outcome == "success" { output::GOOD } else { output::BAD };
     output::line(&format!(
-        "#{:<6} {time}  {:<24} {style}{outcome}{style:#}",
+        "#{:<6} {time:<24}  {:<24} {style}{outcome}{style:#}",
         record.seq,
         text("kind")
     ));
     for (name, value) in value.get("body").and_then(Value::as_object).into_iter().flatten() {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        output::line(&format!("          {name:<15} {shown}"));
+        // A note has lines of its own: each stays under its field.
+        for (place, part) in shown.lines().enumerate() {
+            let name = if place == 0 { name } else { "" };
+            output::line(&format!("          {name:<15} {part}"));
+        }
     }
     Ok(())
 }

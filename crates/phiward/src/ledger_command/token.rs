@@ -35,7 +35,7 @@ struct WhatArg {
     /// A patient's id.
     #[arg(long, value_name = "ID")]
     patient: Option<String>,
-    /// A person: the token's `sub`.
+    /// A person, by username or `sub`.
     #[arg(long, value_name = "ID")]
     person: Option<String>,
     /// An app: its `client_id`.
@@ -63,7 +63,11 @@ pub(super) fn run(args: &TokenArgs) -> Result<(), Failure> {
         .asked("month", Some(&args.month));
     let access =
         Access::ask(&config, &keyring, args.ledger.dir.as_deref(), &reading, &args.officer)?;
-    let token = access.reader().token(field, value, period).map_err(|error| failed(&error))?;
+    let value = match field {
+        Field::Actor => crate::runtime(super::person::subject(value, &config, &keyring))?,
+        _ => value.clone(),
+    };
+    let token = access.reader().token(field, &value, period).map_err(|error| failed(&error))?;
     let none = || Failure::check(format!("there is no key of {}", args.month));
     let token = token.ok_or_else(none)?.to_string();
     if args.ledger.json {

@@ -109,7 +109,7 @@ fn tags(ledger: &LedgerArg, dir: &Path, report: &mut Report) -> Result<(), Failu
         report.add(GapKind::TagWrong, format!("{} records carry no token", found.without));
     }
     output::note(&format!(
-        "tokens   of {} records are right; {} carry none; {} are of months whose key is not here",
+        "tokens   {} records carry the right ones, {} carry none, {} are of months without a key here",
         found.right, found.without, found.closed
     ));
     Ok(())

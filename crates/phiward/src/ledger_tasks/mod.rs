@@ -22,7 +22,6 @@ use crate::config::Config;
 
 /// What the tasks share.
 #[derive(Clone)]
-#[allow(dead_code, reason = "each task takes what it needs")]
 pub(crate) struct Context {
     pub(crate) config: Arc<Config>,
     pub(crate) ledger: Ledger,

@@ -7,8 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::{Clock, Timestamp};
+use keys::SystemRandom;
+use keys::custody::FileKek;
+use ledger::LedgerOptions;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -48,13 +53,21 @@ impl Demo {
         child.wait().unwrap();
     }
 
-    /// `phiward serve` on the same directory.
+    /// As a crash would.
+    pub fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// `phiward serve` on the same directory; what it says goes to `serve.log` there.
     pub fn serve(&mut self) {
         assert!(self.child.is_none());
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("serve.log"));
         let child = self
             .command(&["serve"])
             .stdout(Stdio::null())
-            .stderr(Stdio::from(fs::File::create(self.path("serve.log")).unwrap()))
+            .stderr(Stdio::from(log.unwrap()))
             .spawn()
             .unwrap();
         self.child = Some(child);
@@ -99,6 +112,53 @@ impl Demo {
         text
     }
 
+    /// `phiward ledger …` of this configuration.
+    pub fn ledger(&self, args: &[&str]) -> Output {
+        self.run(&[&["ledger"], args].concat())
+    }
+
+    /// The same by somebody who signs in.
+    pub fn as_person(&self, username: &str, password_file: &str, args: &[&str]) -> Output {
+        let who = ["--officer", username, "--password-file", password_file];
+        self.ledger(&[args, &who].concat())
+    }
+
+    /// What the demo says of itself.
+    pub fn text(&self, key: &str) -> &str {
+        self.ready[key].as_str().unwrap()
+    }
+
+    pub fn config(&self) -> &str {
+        self.text("config")
+    }
+
+    /// The server's process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// The stopped demo's ledger, to be opened here.
+    pub fn ledger_options(&self) -> LedgerOptions {
+        let kek = FileKek::open(&self.path("keys/kek.key"), Arc::new(SystemRandom)).unwrap();
+        let issuer = self.text("issuer").trim_start_matches("https://");
+        LedgerOptions::new(
+            self.path("ledger"),
+            self.path("keys/ledger"),
+            format!("{issuer}/ledger"),
+            Arc::new(kek),
+            Arc::new(Now),
+            Arc::new(SystemRandom),
+        )
+    }
+
+    /// A copy of the ledger's directory.
+    pub fn copy(&self) -> PathBuf {
+        let copy = self.dir.path().join("copy");
+        let copied = Command::new("cp").arg("-r").args([&self.path("ledger"), &copy]).status();
+        assert!(copied.unwrap().success());
+        copy
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("demo").join(name)
     }
@@ -108,6 +168,11 @@ impl Demo {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{from}");
         fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// A line of the configuration's section `[ledger]`.
+    pub fn set(&self, line: &str) {
+        self.edit("[ledger]\n", &format!("[ledger]\n{line}\n"));
     }
 
     /// A file of mode 0600 with this in it.
@@ -140,9 +205,41 @@ impl Drop for Demo {
     }
 }
 
+struct Now;
+
+impl Clock for Now {
+    #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "as the server's")]
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
+    }
+}
+
+pub fn phiward(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_phiward")).args(args).output().unwrap()
+}
+
+/// The records of a kind among those that `ledger … --json` printed.
+pub fn of_kind(output: &Output, kind: &str) -> Vec<Value> {
+    let records = stdout(output);
+    let records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    records.filter(|record| record["kind"] == kind).collect()
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 pub fn said(output: &Output) -> String {
-    let (out, err) = (&output.stdout, &output.stderr);
-    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+    stdout(output) + &stderr(output)
 }
 
 /// The files of a directory and what is in them.

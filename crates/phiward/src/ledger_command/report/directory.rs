@@ -12,11 +12,7 @@ use crate::keyring::Keyring;
 
 /// Reads everybody.
 pub(super) fn read(config: &Config, keyring: &Keyring) -> Result<Directory, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    runtime.block_on(async {
+    crate::runtime(async {
         let store = Store::open(&config.database, keyring.store_key()?, Arc::new(SystemRandom));
         let store = store.await.map_err(|error| Failure::usage(error.to_string()))?;
         let fault = |_| Failure::usage("the database does not say who is registered");

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use domain::Kind;
+use ledger::headers::Token;
 use ledger::read::{ReadError, Reader, Tag};
 use serde_json::json;
 
@@ -32,7 +33,7 @@ pub(super) fn recount(
     limit: usize,
     below: u64,
 ) -> Result<Recount, ReadError> {
-    let mut values: Vec<HashMap<u32, [u8; 16]>> = Vec::new();
+    let mut values: Vec<HashMap<u32, Token>> = Vec::new();
     for (field, value) in &query.values {
         values.push(reader.tokens(*field, value, &MONTHS)?.into_iter().collect());
     }
@@ -50,7 +51,7 @@ pub(super) fn recount(
                 if token.is_none() {
                     closed.insert(tag.period);
                 }
-                meets = meets && token.is_some_and(|token| tag.tokens.contains(token));
+                meets = meets && token.is_some_and(|token| tag.tokens.contains(&token.0));
             }
             if meets && tag.seq < below {
                 found.push(tag.seq);
