@@ -16,8 +16,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use domain::{Clock, FhirId, Kind, Timestamp};
-use ledger::{Body, Entry, Ledger};
-use support::{Demo, runtime, tree};
+use keys::SystemRandom;
+use keys::custody::FileKek;
+use ledger::{Body, Entry, Ledger, LedgerOptions};
+use support::{Demo, tree};
 
 const SECOND_PERSON: i32 = 18;
 const NOT_ALLOWED: i32 = 19;
@@ -48,15 +50,25 @@ fn old_house() -> Demo {
     demo.stop();
     fs::remove_dir_all(demo.path("ledger")).unwrap();
     fs::remove_dir_all(demo.path("keys/ledger")).unwrap();
-    // Nor may the database know another ledger than the one that is made here.
-    let forget = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
-                  db.execute('DELETE FROM ledger_streams'); db.commit()";
-    let mut forgot = Command::new("python3");
-    forgot.args(["-c", forget]).arg(demo.path("data/phiward.db"));
-    assert!(forgot.status().unwrap().success());
-    let mut options = demo.ledger_options();
-    options.clock = Arc::new(Spring2019);
-    runtime().block_on(async {
+    // The database remembers the stream that was just thrown away.
+    let forget = "import sqlite3, sys; base = sqlite3.connect(sys.argv[1]); \
+                  base.execute('DELETE FROM ledger_streams'); base.commit()";
+    let database = demo.path("data/phiward.db");
+    let forgot = Command::new("python3").args(["-c", forget]).arg(database).status().unwrap();
+    assert!(forgot.success());
+    let issuer = demo.ready["issuer"].as_str().unwrap();
+    let origin = format!("{}/ledger", issuer.trim_start_matches("https://"));
+    let kek = FileKek::open(&demo.path("keys/kek.key"), Arc::new(SystemRandom)).unwrap();
+    let options = LedgerOptions::new(
+        demo.path("ledger"),
+        demo.path("keys/ledger"),
+        origin,
+        Arc::new(kek),
+        Arc::new(Spring2019),
+        Arc::new(SystemRandom),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
         let (ledger, _) = Ledger::open(options).unwrap();
         for patient in ["pat-1", "pat-2"] {
             let patient = FhirId::parse(patient).ok();
@@ -152,4 +164,45 @@ fn what_is_past_its_retention_is_shredded_by_two_officers_unless_it_is_held() {
     assert!(demo.good(&with(&["ledger", "shred", "--due"])).contains("nothing to shred"));
     demo.serve();
     demo.good(&["ledger", "verify", "--allow-unproven"]);
+}
+
+#[test]
+fn the_id_of_a_hold_is_taken_once_and_its_evidence_has_a_hash() {
+    use std::io::{BufRead, BufReader, Write};
+    let demo = Demo::start();
+    let password = demo.secret("jon", "a long enough password\n");
+    let added = Command::new(env!("CARGO_BIN_EXE_phiward"))
+        .args(["user", "add", "jon", "--name", "Jon", "--role", "privacy_officer", "-c"])
+        .arg(demo.path("phiward.toml"))
+        .stdin(fs::File::open(&password).unwrap())
+        .stdout(Stdio::null())
+        .status();
+    assert!(added.unwrap().success());
+    let officer = fs::read_to_string(demo.password("officer")).unwrap();
+    // As whoever may open the socket can ask, without this program.
+    let place = |patient: &str, sha256: &str| {
+        let command = serde_json::json!({
+            "command": "work", "work": "hold_place",
+            "hold": {
+                "id": "h_1", "cover": format!("patient={patient}"), "reason": "r", "count": 0,
+                "sha256": sha256,
+            },
+            "officers": [
+                { "username": "officer", "password": officer.trim() },
+                { "username": "jon", "password": "a long enough password" },
+            ],
+        });
+        let mut socket =
+            std::os::unix::net::UnixStream::connect(demo.path("data/admin.sock")).unwrap();
+        socket.write_all(format!("{command}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(socket).read_line(&mut answer).unwrap();
+        answer
+    };
+    let hash = "0f".repeat(32);
+    assert!(place("pat-1", "none").contains("refused"));
+    assert!(place("pat-1", &hash).contains("done"));
+    assert!(place("pat-2", &hash).contains("already"));
+    let holds = demo.json(&["ledger", "hold", "list"]);
+    assert_eq!(holds.as_array().unwrap().len(), 1, "{holds}");
 }
