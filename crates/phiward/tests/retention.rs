@@ -16,8 +16,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use domain::{Clock, FhirId, Kind, Timestamp};
-use ledger::{Body, Entry, Ledger};
-use support::{Demo, runtime, tree};
+use keys::SystemRandom;
+use keys::custody::FileKek;
+use ledger::{Body, Entry, Ledger, LedgerOptions};
+use support::{Demo, tree};
 
 const SECOND_PERSON: i32 = 18;
 const NOT_ALLOWED: i32 = 19;
@@ -48,15 +50,25 @@ fn old_house() -> Demo {
     demo.stop();
     fs::remove_dir_all(demo.path("ledger")).unwrap();
     fs::remove_dir_all(demo.path("keys/ledger")).unwrap();
-    // Nor may the database know another ledger than the one that is made here.
-    let forget = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
-                  db.execute('DELETE FROM ledger_streams'); db.commit()";
-    let mut forgot = Command::new("python3");
-    forgot.args(["-c", forget]).arg(demo.path("data/phiward.db"));
-    assert!(forgot.status().unwrap().success());
-    let mut options = demo.ledger_options();
-    options.clock = Arc::new(Spring2019);
-    runtime().block_on(async {
+    // The database remembers the stream that was just thrown away.
+    let forget = "import sqlite3, sys; base = sqlite3.connect(sys.argv[1]); \
+                  base.execute('DELETE FROM ledger_streams'); base.commit()";
+    let database = demo.path("data/phiward.db");
+    let forgot = Command::new("python3").args(["-c", forget]).arg(database).status().unwrap();
+    assert!(forgot.success());
+    let issuer = demo.ready["issuer"].as_str().unwrap();
+    let origin = format!("{}/ledger", issuer.trim_start_matches("https://"));
+    let kek = FileKek::open(&demo.path("keys/kek.key"), Arc::new(SystemRandom)).unwrap();
+    let options = LedgerOptions::new(
+        demo.path("ledger"),
+        demo.path("keys/ledger"),
+        origin,
+        Arc::new(kek),
+        Arc::new(Spring2019),
+        Arc::new(SystemRandom),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
         let (ledger, _) = Ledger::open(options).unwrap();
         for patient in ["pat-1", "pat-2"] {
             let patient = FhirId::parse(patient).ok();
