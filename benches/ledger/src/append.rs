@@ -7,6 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ledger::Ledger;
+
 use crate::log::{entry, open};
 use crate::{Options, Outcome};
 
@@ -23,6 +25,8 @@ pub struct Append {
     pub p50: f64,
     /// Median of a raw write and sync of such a group, in microseconds.
     pub raw_sync: f64,
+    /// Median of a turn's waits over the median of its raw writes and syncs; the median of all turns.
+    pub in_syncs: f64,
     /// What the raw disk took, over what the ledger took: the share that is reached.
     pub share: f64,
 }
@@ -32,16 +36,24 @@ const TURNS: u32 = 6;
 
 /// Measures one round.
 pub(crate) fn measure(folder: &Path, options: &Options, waiting: u64) -> Outcome<Append> {
+    let ledger = open(folder)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (dir, raw_file) = (folder.join("ledger"), folder.join("raw"));
     let (mut waits, mut syncs, mut took) = (Vec::new(), Vec::new(), Duration::ZERO);
+    let mut ratios = Vec::new();
     for _ in 0..TURNS {
-        let (turn, opening) = turn(folder, options.duration / TURNS, waiting, &mut waits)?;
-        took += turn;
-        // Without the log's own records of its start and its stop, which nobody waited for.
-        let groups = groups(&folder.join("ledger"))?;
-        let own = opening..groups.len().saturating_sub(1);
-        syncs.extend(raw(&folder.join("raw"), groups.get(own).unwrap_or_default())?);
-        std::fs::remove_dir_all(folder)?;
+        let before = groups(&dir)?.len();
+        let begun = Instant::now();
+        let mut own = runtime.block_on(turn(&ledger, options.duration / TURNS, waiting))?;
+        took += begun.elapsed();
+        let mut beside = raw(&raw_file, groups(&dir)?.get(before..).unwrap_or_default())?;
+        ratios.push(median(&mut own) / median(&mut beside));
+        waits.append(&mut own);
+        syncs.append(&mut beside);
     }
+    runtime.block_on(ledger.close())?;
+    std::fs::remove_dir_all(folder)?;
+    ratios.sort_by(f64::total_cmp);
     let raw_took: Duration = syncs.iter().sum();
     let records = u64::try_from(waits.len())?;
     Ok(Append {
@@ -49,50 +61,35 @@ pub(crate) fn measure(folder: &Path, options: &Options, waiting: u64) -> Outcome
         group: crate::log::rate(records, Duration::from_secs(u64::try_from(syncs.len())?)),
         p50: median(&mut waits),
         raw_sync: median(&mut syncs),
+        in_syncs: ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN),
         share: raw_took.as_secs_f64() / took.as_secs_f64(),
     })
 }
 
-/// Appends to a new log for this long, notes what each writer waited, and says how long it took in all
-/// and how many groups were there before.
-fn turn(
-    folder: &Path,
-    duration: Duration,
-    waiting: u64,
-    waits: &mut Vec<Duration>,
-) -> Outcome<(Duration, usize)> {
-    let ledger = open(folder)?;
-    let opening = groups(&folder.join("ledger"))?.len();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let begun = Instant::now();
-    let until = begun + duration;
-    let all = runtime.block_on(async {
-        let mut writers = Vec::new();
-        for writer in 0..waiting {
-            let ledger = ledger.clone();
-            writers.push(tokio::spawn(async move {
-                let (mut waits, mut number) = (Vec::new(), writer);
-                loop {
-                    let before = Instant::now();
-                    if before >= until {
-                        return Ok::<_, ledger::LedgerFault>(waits);
-                    }
-                    ledger.append(vec![entry(number)]).await?;
-                    waits.push(before.elapsed());
-                    number += waiting;
+/// Appends for this long; what each writer waited, each time.
+async fn turn(ledger: &Ledger, duration: Duration, waiting: u64) -> Outcome<Vec<Duration>> {
+    let until = Instant::now() + duration;
+    let mut writers = Vec::new();
+    for writer in 0..waiting {
+        let ledger = ledger.clone();
+        writers.push(tokio::spawn(async move {
+            let (mut waits, mut number) = (Vec::new(), writer);
+            loop {
+                let before = Instant::now();
+                if before >= until {
+                    return Ok::<_, ledger::LedgerFault>(waits);
                 }
-            }));
-        }
-        let mut all = Vec::new();
-        for writer in writers {
-            all.extend(writer.await??);
-        }
-        Ok::<_, Box<dyn std::error::Error>>(all)
-    })?;
-    let took = begun.elapsed();
-    waits.extend(all);
-    runtime.block_on(ledger.close())?;
-    Ok((took, opening))
+                ledger.append(vec![entry(number)]).await?;
+                waits.push(before.elapsed());
+                number += waiting;
+            }
+        }));
+    }
+    let mut all = Vec::new();
+    for writer in writers {
+        all.extend(writer.await??);
+    }
+    Ok(all)
 }
 
 /// The bytes of each batch, which is each group, in order.

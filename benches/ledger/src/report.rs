@@ -57,7 +57,7 @@ fn targets(results: &Results) -> Vec<Target> {
     let target =
         |what, (measured, shown), bound, unit| Target { what, measured, shown, bound, unit };
     let share = |one: &Append| one.share * 100.0;
-    let syncs = |one: &Append| one.p50 / one.raw_sync;
+    let syncs = |one: &Append| one.in_syncs;
     let of_sha = |one: &Verification| one.rate / one.sha256 * 100.0;
     let smaller = results.smaller.iter().flat_map(|(_, _, all)| all);
     let memory = most(smaller.chain(&results.verifications).map(|one| one.memory));
