@@ -162,7 +162,6 @@ impl Access {
     }
 
     /// Where that ledger is.
-    #[allow(dead_code, reason = "for what walks the files itself")]
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }

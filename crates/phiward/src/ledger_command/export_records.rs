@@ -12,14 +12,15 @@ use report::fhir::{Context, audit_event};
 use serde_json::json;
 
 use super::report::told;
-use super::{failed, show};
+use super::show;
 use crate::cli::LedgerArg;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::Keyring;
 use crate::ledger_access::{Access, OfficerArgs, Reading};
+use crate::ledger_index::unreadable;
 use crate::output;
-use crate::system::ledger_origin;
+use crate::system::stream_at;
 
 /// Which records, in which form.
 pub(super) struct Records<'a> {
@@ -44,10 +45,14 @@ pub(super) fn run(args: &Records<'_>) -> Result<(), Failure> {
         .asked("until", args.until);
     let dir = args.ledger.dir.as_deref();
     let access = Access::ask(&config, &keyring, dir, &reading, args.officer)?;
-    let origin = ledger_origin(&config);
+    let place = stream_at(&config, access.dir());
     let fhir_base = format!("{}/fhir", config.issuer);
-    let context =
-        Context { issuer: &config.issuer, fhir_base: &fhir_base, origin: &origin, stream: 1 };
+    let context = Context {
+        issuer: &config.issuer,
+        fhir_base: &fhir_base,
+        origin: &place.origin,
+        stream: place.stream,
+    };
     let to: Box<dyn Write> = match args.output {
         Some(path) => {
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
@@ -57,11 +62,11 @@ pub(super) fn run(args: &Records<'_>) -> Result<(), Failure> {
     };
     let mut to = BufWriter::new(to);
     let mut reader = access.reader();
-    let total = reader.count().map_err(|error| failed(&error))?;
-    let mut cursor = reader.from_seq(0).map_err(|error| failed(&error))?;
+    let total = reader.count().map_err(|error| unreadable(&error))?;
+    let mut cursor = reader.from_seq(0).map_err(|error| unreadable(&error))?;
     let bar = output::counter(total);
     let mut count = 0_u64;
-    while let Some(record) = cursor.next_record().map_err(|error| failed(&error))? {
+    while let Some(record) = cursor.next_record().map_err(|error| unreadable(&error))? {
         bar.set_position(record.seq);
         if !period.contains(record.time) {
             continue;
