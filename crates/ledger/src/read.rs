@@ -20,6 +20,7 @@ use crate::key_store::{KeyStore, KeyStoreError, PeriodKey};
 use crate::walk::{SegmentReader, Step};
 
 pub mod census;
+mod damage;
 mod tagged;
 pub mod tags;
 
@@ -90,6 +91,8 @@ pub struct Reader {
     dir: PathBuf,
     store: KeyStore,
     periods: HashMap<u32, Option<PeriodKey>>,
+    /// The key directory's time of change when the months' keys were looked at last.
+    looked: Option<(i64, i64)>,
 }
 
 impl Reader {
@@ -102,7 +105,7 @@ impl Reader {
         custody: Arc<dyn Custody>,
     ) -> Self {
         let store = KeyStore::new(keys_dir, origin, stream, custody);
-        Self { dir: dir.to_owned(), store, periods: HashMap::new() }
+        Self { dir: dir.to_owned(), store, periods: HashMap::new(), looked: None }
     }
 
     /// The directory that is read.
@@ -140,7 +143,14 @@ impl Reader {
         while low < high {
             let middle = low.midpoint(high);
             let Some((number, path)) = segments.get(middle) else { break };
-            let candidate = Place::open(*number, path.clone())?;
+            let candidate = match Place::open(*number, path.clone()) {
+                Ok(candidate) => candidate,
+                Err(ReadError::Damaged { .. }) => {
+                    place = last_before(&segments, seq)?;
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
             if candidate.first_seq <= seq {
                 place = Some(candidate);
                 low = middle + 1;
@@ -160,7 +170,15 @@ impl Reader {
         self.from_seq(seq)
     }
 
+    /// The key of a month, if it is there. One that was destroyed since is not held on to: to remove a
+    /// key's file changes its directory, which is asked each time.
     pub(crate) fn period(&mut self, period: u32) -> Result<Option<&PeriodKey>, ReadError> {
+        let changed = self.store.changed();
+        if changed.is_none() || changed != self.looked {
+            let store = &self.store;
+            self.periods.retain(|month, key| key.is_some() && store.has_period(*month));
+            self.looked = changed;
+        }
         let known = match self.periods.entry(period) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(vacant) => {
@@ -170,6 +188,18 @@ impl Reader {
         };
         Ok(known.as_ref())
     }
+}
+
+/// Where a header is damaged, each is looked at. What is passed over here is met again in reading on.
+fn last_before(segments: &[(u32, PathBuf)], seq: u64) -> Result<Option<Place>, ReadError> {
+    for (number, path) in segments.iter().rev() {
+        match Place::open(*number, path.clone()) {
+            Ok(place) if place.first_seq <= seq => return Ok(Some(place)),
+            Ok(_) | Err(ReadError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Where reading stands.

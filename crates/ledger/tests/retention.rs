@@ -123,6 +123,33 @@ async fn a_shredded_month_is_gone_for_good_and_the_log_still_proves_itself() {
     assert!(shreds(&bench.dir()).unwrap().contains(&plan_of(&bench, 202_611)));
 }
 
+#[tokio::test]
+async fn a_reader_that_stays_open_lets_go_of_a_key_that_was_destroyed() {
+    let (bench, ledger, _) = three_months().await;
+    let mut reader = bench.reader();
+    let opens = |reader: &mut ledger::read::Reader| {
+        let mut cursor = reader.from_seq(0).unwrap();
+        let mut opened = Vec::new();
+        while let Some(record) = cursor.next_record().unwrap() {
+            opened.push(record.body.is_some());
+        }
+        opened
+    };
+    assert!(opens(&mut reader).iter().all(|opened| *opened));
+    // Bytes that somebody kept, after the key is gone: the reader does not remember it.
+    let november = bench.keys_dir().join("period-202611.key");
+    let bytes = fs::read(&november).unwrap();
+    fs::remove_file(&november).unwrap();
+    let after = opens(&mut reader);
+    assert_eq!(after.iter().filter(|opened| !**opened).count(), 2, "{after:?}");
+    // A key that came back is found.
+    fs::write(&november, bytes).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(&november, mode).unwrap();
+    assert!(opens(&mut reader).iter().all(|opened| *opened));
+    ledger.close().await.unwrap();
+}
+
 fn plan_of(bench: &Bench, period: u32) -> ledger::retention::Shred {
     plan(bench, period).shred
 }

@@ -1,6 +1,8 @@
 //! `phiward doctor`: one check after another, each with its mend. It changes nothing, and works
 //! beside a running server.
 
+mod record;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,14 +58,9 @@ fn found(check: &'static str, state: State, said: impl Into<String>, mend: &str)
 /// Runs the command.
 pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config.config)?;
-    let findings = [
-        keys(&config),
-        tls(&config),
-        server(&config),
-        ledger(&config),
-        upstream(&config),
-        password_grant(&config),
-    ];
+    let mut findings = vec![keys(&config), tls(&config), server(&config), ledger(&config)];
+    findings.extend(record::findings(&config));
+    findings.extend([upstream(&config), password_grant(&config)]);
     for finding in &findings {
         let style = match finding.state {
             State::Good => output::GOOD,

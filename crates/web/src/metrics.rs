@@ -70,9 +70,19 @@ pub enum Gauge {
     WitnessLag,
     /// Whether that is later than allowed.
     WitnessesBehind,
+    /// Streams to collectors that are held up by a failure now.
+    StreamsHeldUp,
+    /// Failures of streams to collectors since the start.
+    StreamFailures,
+    /// Findings of the last check of the locked copies.
+    WormFindings,
+    /// Seconds since nothing was left to copy to the locked bucket.
+    WormLag,
+    /// Seconds since the search index was up with the log.
+    IndexLag,
 }
 
-const GAUGES: [(Gauge, &str, &str); 4] = [
+const GAUGES: [(Gauge, &str, &str); 9] = [
     (
         Gauge::WitnessedSize,
         "phiward_ledger_witnessed_leaves",
@@ -93,6 +103,31 @@ const GAUGES: [(Gauge, &str, &str); 4] = [
         "phiward_ledger_witnesses_behind",
         "1 while the witnesses are later than allowed.",
     ),
+    (
+        Gauge::StreamsHeldUp,
+        "phiward_ledger_streams_held_up",
+        "Streams to collectors that are held up by a failure now.",
+    ),
+    (
+        Gauge::StreamFailures,
+        "phiward_ledger_stream_failures_total",
+        "Failures of streams to collectors since the start.",
+    ),
+    (
+        Gauge::WormFindings,
+        "phiward_ledger_locked_copy_findings",
+        "Findings of the last check of the locked copies.",
+    ),
+    (
+        Gauge::WormLag,
+        "phiward_ledger_locked_copy_lag_seconds",
+        "Seconds since nothing was left to copy to the locked bucket.",
+    ),
+    (
+        Gauge::IndexLag,
+        "phiward_ledger_index_lag_seconds",
+        "Seconds since the search index was up with the log.",
+    ),
 ];
 
 /// Answers counted since the start, and gauges that were ever set.
@@ -108,6 +143,16 @@ impl Metrics {
         let place = GAUGES.iter().position(|(known, ..)| *known == gauge);
         if let Some(cell) = place.and_then(|place| self.gauges.get(place)) {
             cell.get_or_init(AtomicU64::default).store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds to a gauge, or takes from it with a negative number; it is shown from then on.
+    pub fn add(&self, gauge: Gauge, change: i64) {
+        let place = GAUGES.iter().position(|(known, ..)| *known == gauge);
+        if let Some(cell) = place.and_then(|place| self.gauges.get(place)) {
+            let cell = cell.get_or_init(AtomicU64::default);
+            let change = |value: u64| Some(value.saturating_add_signed(change));
+            let _always = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
         }
     }
 
@@ -138,8 +183,9 @@ impl Metrics {
         for ((_, name, help), cell) in GAUGES.iter().zip(&self.gauges) {
             if let Some(value) = cell.get() {
                 let value = value.load(Ordering::Relaxed);
+                let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
                 text.push_str(&format!(
-                    "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n"
+                    "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
                 ));
             }
         }
@@ -172,5 +218,17 @@ mod tests {
         let text = metrics.prometheus();
         assert!(text.contains("\nphiward_ledger_witness_lag_seconds 5\n"));
         assert!(!text.contains("witnesses_behind"));
+    }
+
+    #[test]
+    fn what_is_added_to_never_goes_below_nothing_and_a_total_is_a_counter() {
+        let metrics = Metrics::default();
+        metrics.add(Gauge::StreamFailures, 2);
+        metrics.add(Gauge::StreamsHeldUp, 1);
+        metrics.add(Gauge::StreamsHeldUp, -3);
+        let text = metrics.prometheus();
+        assert!(text.contains(" phiward_ledger_stream_failures_total counter\n"));
+        assert!(text.contains("\nphiward_ledger_stream_failures_total 2\n"));
+        assert!(text.contains("\nphiward_ledger_streams_held_up 0\n"));
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -158,6 +159,12 @@ impl KeyStore {
 
     pub(crate) fn has_period(&self, period: u32) -> bool {
         self.period_path(period).exists()
+    }
+
+    /// What is another one after a key came or went: the directory's time of change; `None` if it
+    /// does not say.
+    pub(crate) fn changed(&self) -> Option<(i64, i64)> {
+        fs::metadata(&self.dir).ok().map(|meta| (meta.mtime(), meta.mtime_nsec()))
     }
 
     /// The months whose keys are there, in order.

@@ -22,6 +22,7 @@ pub(crate) use kept::uncosigned;
 pub use kept::{cosigners, keep, kept};
 pub use lag::{Lag, Turn};
 pub use memory::WitnessError;
+pub use refused::refusal;
 pub(crate) use refused::{Refused, refused, refused_path};
 #[cfg(feature = "remote")]
 pub use remote::HttpCarrier;

@@ -24,6 +24,15 @@ pub(crate) fn refused_path(dir: &Path) -> PathBuf {
     dir.join(REFUSED)
 }
 
+/// What a witness said against the log of this directory, for people; `None` if nothing stands there.
+/// Whether it still holds is found at the next start.
+pub fn refusal(dir: &Path) -> Option<String> {
+    match files::read_text(&refused_path(dir)) {
+        Ok(text) => text.map(|text| text.lines().nth(1).unwrap_or("without a reason").to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
 /// Keeps what was said; `reason` is for people.
 pub(super) fn refuse(dir: &Path, what: Refused, reason: &str) -> io::Result<()> {
     let (word, size) = match what {

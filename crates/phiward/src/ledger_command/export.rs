@@ -53,7 +53,9 @@ pub(crate) fn run(args: ExportArgs) -> Result<(), Failure> {
         (Format::Tlog, _) if args.since.is_some() || args.until.is_some() => {
             Err(Failure::usage("--format tlog is of the whole log: no --since, no --until"))
         }
-        (Format::Tlog, Some(out)) => export_tlog::run(&args.ledger, &out, args.entries),
+        (Format::Tlog, Some(out)) => {
+            export_tlog::run(&args.ledger, &out, args.entries, &args.officer)
+        }
         (Format::Tlog, None) => Err(Failure::usage("--format tlog takes --output DIR")),
         (Format::Fhir | Format::Json, _) if args.entries => {
             Err(Failure::usage("--entries goes with --format tlog"))

@@ -12,12 +12,13 @@ use report::fhir::{Context, audit_event};
 use serde_json::json;
 
 use super::report::told;
-use super::{failed, show};
+use super::show;
 use crate::cli::LedgerArg;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::Keyring;
 use crate::ledger_access::{Access, OfficerArgs, Reading};
+use crate::ledger_index::unreadable;
 use crate::output;
 use crate::system::stream_at;
 
@@ -61,11 +62,11 @@ pub(super) fn run(args: &Records<'_>) -> Result<(), Failure> {
     };
     let mut to = BufWriter::new(to);
     let mut reader = access.reader();
-    let total = reader.count().map_err(|error| failed(&error))?;
-    let mut cursor = reader.from_seq(0).map_err(|error| failed(&error))?;
+    let total = reader.count().map_err(|error| unreadable(&error))?;
+    let mut cursor = reader.from_seq(0).map_err(|error| unreadable(&error))?;
     let bar = output::counter(total);
     let mut count = 0_u64;
-    while let Some(record) = cursor.next_record().map_err(|error| failed(&error))? {
+    while let Some(record) = cursor.next_record().map_err(|error| unreadable(&error))? {
         bar.set_position(record.seq);
         if !period.contains(record.time) {
             continue;

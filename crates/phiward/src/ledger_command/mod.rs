@@ -29,7 +29,7 @@ use crate::failure::Failure;
 use crate::system::stream_at;
 
 pub(crate) use show::rfc3339;
-pub(crate) use verify::print_report;
+pub(crate) use verify::{judge as judge_streams, manifest as known_streams, print_report};
 
 /// Runs one of the commands.
 pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use domain::Kind;
-use ledger::read::Record;
+use ledger::Trouble;
+use ledger::read::{Cursor, ReadError, Record};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::failed;
 use crate::cli::LedgerArg;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::keyring::Keyring;
 use crate::ledger_access::{Access, OfficerArgs, Reading};
+use crate::ledger_index::unreadable;
 use crate::output;
 
 /// Which records.
@@ -43,17 +44,78 @@ pub(super) fn run(ledger: &LedgerArg, which: Which, officer: &OfficerArgs) -> Re
         Which::Seq(seq) => reader.from_seq(seq),
         Which::Last(last) | Which::Follow(last) => reader.last(last),
     }
-    .map_err(|error| failed(&error))?;
+    .map_err(|error| unreadable(&error))?;
+    if let Which::Seq(seq) = which {
+        return print(&one(&mut cursor, seq)?, ledger.json);
+    }
     loop {
-        let next = cursor.next_record().map_err(|error| failed(&error))?;
-        match (next, which) {
-            (Some(record), Which::Seq(_)) => return print(&record, ledger.json),
-            (Some(record), _) => print(&record, ledger.json)?,
-            (None, Which::Seq(_)) => return Err(Failure::check("there is no such record")),
-            (None, Which::Follow(_)) => std::thread::sleep(Duration::from_millis(250)),
-            (None, Which::Last(_)) => return Ok(()),
+        let next = match cursor.next_record() {
+            Ok(None) => cursor.check_end().map(|()| None),
+            next => next,
+        };
+        match next {
+            Ok(Some(record)) => print(&record, ledger.json)?,
+            Ok(None) if matches!(which, Which::Follow(_)) => {
+                std::thread::sleep(Duration::from_millis(250));
+            }
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(stopped(&mut cursor, &error)),
         }
     }
+}
+
+/// The record of this number, also where it stands behind damage.
+fn one(cursor: &mut Cursor<'_>, seq: u64) -> Result<Record, Failure> {
+    let mut damage = None;
+    loop {
+        let next = match cursor.next_record() {
+            Ok(None) => cursor.check_end().map(|()| None),
+            next => next,
+        };
+        match next {
+            Ok(Some(record)) if record.seq == seq => {
+                if damage.is_some() {
+                    output::note(
+                        "the ledger is damaged before this record; run phiward ledger verify",
+                    );
+                }
+                return Ok(record);
+            }
+            Err(error @ ReadError::Damaged { .. }) => {
+                let goes_on = cursor.skip_damage().map_err(|error| unreadable(&error))?;
+                if !goes_on {
+                    return Err(unreadable(damage.as_ref().unwrap_or(&error)));
+                }
+                damage.get_or_insert(error);
+            }
+            Err(error) => return Err(unreadable(&error)),
+            Ok(_) => {
+                let missing = || Failure::check("there is no such record");
+                return Err(damage.as_ref().map_or_else(missing, unreadable));
+            }
+        }
+    }
+}
+
+/// What stopped the reading, and where it can go on.
+fn stopped(cursor: &mut Cursor<'_>, error: &ReadError) -> Failure {
+    let ReadError::Damaged { .. } = error else { return unreadable(error) };
+    let mut beyond = None;
+    while let Ok(true) = cursor.skip_damage() {
+        match cursor.next_record() {
+            Ok(record) => {
+                beyond = record.map(|record| record.seq);
+                break;
+            }
+            Err(ReadError::Damaged { .. }) => {}
+            Err(_) => break,
+        }
+    }
+    let more = match beyond {
+        Some(seq) => format!("; behind it, record {seq} is the first that opens (--seq {seq})"),
+        None => "; no record behind it opens".to_owned(),
+    };
+    Failure::trouble(Trouble::Corrupt, format!("{error}{more}"))
 }
 
 /// Prints a record for people, or as one line of JSON.

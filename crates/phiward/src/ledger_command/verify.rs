@@ -116,7 +116,7 @@ fn tags(ledger: &LedgerArg, dir: &Path, report: &mut Report) -> Result<(), Failu
 }
 
 /// What the database knows of the cluster's streams.
-fn manifest(config: &Config) -> Result<Vec<LedgerStream>, Failure> {
+pub(crate) fn manifest(config: &Config) -> Result<Vec<LedgerStream>, Failure> {
     if let Some(path) = config.database.strip_prefix("sqlite:")
         && !Path::new(path).is_file()
     {
@@ -135,7 +135,7 @@ fn manifest(config: &Config) -> Result<Vec<LedgerStream>, Failure> {
 }
 
 /// Holds this node's streams to the manifest, and other nodes' to their heartbeats.
-fn judge(
+pub(crate) fn judge(
     config: &Config,
     known: Vec<LedgerStream>,
     options: &mut VerifyOptions,
@@ -149,6 +149,10 @@ fn judge(
             continue;
         }
         if row.stream == current {
+            let is_here = ledger::stream::in_dir(&config.ledger.dir);
+            if row.size > 0 && !is_here.is_ok_and(|found| found == Some(current)) {
+                findings.push((GapKind::StreamVanished, named));
+            }
             options.local.push(("in the database".to_owned(), row.checkpoint));
         } else if own.iter().any(|place| place.stream == row.stream) {
             let mut name = config.ledger.dir.file_name().unwrap_or_default().to_owned();

@@ -2,13 +2,17 @@
 //! a search that comes first does the same.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use domain::Clock as _;
 use ledger::read::Reader;
 use store::LedgerIndex;
 use tokio::task::JoinHandle;
+use web::metrics::Gauge;
 
 use super::Context;
+use crate::clock::SystemClock;
 use crate::ledger_index::{self, IndexError};
 use crate::system::{ledger_origin, ledger_stream};
 
@@ -19,12 +23,25 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 /// Starts the task.
 pub(super) fn start(context: &Context) -> Vec<JoinHandle<()>> {
-    vec![tokio::spawn(keep_up(context.clone()))]
+    let current_at = Arc::new(AtomicI64::new(SystemClock.now().millis()));
+    vec![
+        tokio::spawn(keep_up(context.clone(), Arc::clone(&current_at))),
+        tokio::spawn(tell(context.clone(), current_at)),
+    ]
 }
 
-async fn keep_up(context: Context) {
+/// Tells how long ago the index was up with the log, also while it catches up or cannot.
+async fn tell(context: Context, current_at: Arc<AtomicI64>) {
     loop {
-        match follow(&context).await {
+        let lag = SystemClock.now().millis().saturating_sub(current_at.load(Ordering::Relaxed));
+        context.web.metrics().set(Gauge::IndexLag, u64::try_from(lag / 1000).unwrap_or(0));
+        tokio::time::sleep(TURN).await;
+    }
+}
+
+async fn keep_up(context: Context, current_at: Arc<AtomicI64>) {
+    loop {
+        match follow(&context, &current_at).await {
             // A replaced index is opened again, a damaged one made again.
             Ok(()) => {}
             Err(Stopped::Index) => {
@@ -48,7 +65,7 @@ enum Stopped {
 }
 
 /// Follows the log until something fails, or the index file is another.
-async fn follow(context: &Context) -> Result<(), Stopped> {
+async fn follow(context: &Context, current_at: &AtomicI64) -> Result<(), Stopped> {
     let config = &context.config;
     let path = ledger_index::path(config);
     let index = ledger_index::open(&path).await.map_err(|e| Stopped::Said(e.message()))?;
@@ -67,6 +84,7 @@ async fn follow(context: &Context) -> Result<(), Stopped> {
                 IndexError::Read(error) => Stopped::Said(error.to_string()),
             })?;
         reader = back;
+        current_at.store(SystemClock.now().millis(), Ordering::Relaxed);
         if other {
             tracing::warn!("the search index was of another log and was made again");
         }

@@ -19,6 +19,8 @@ use ledger::{Body, Entry, Ledger};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use web::Web;
+use web::metrics::Gauge;
 
 use super::Context;
 use crate::config::{Config, StreamConfig};
@@ -59,7 +61,11 @@ async fn run(context: Context, stream: StreamConfig) {
         position: Position::of(&context.config.data, &stream.to, ledger_stream(&context.config)),
         to: without_query(&stream.to),
         pauses: PAUSES,
+        web: Some(Arc::clone(&context.web)),
     };
+    // Shown from the start, also while nothing fails.
+    context.web.metrics().add(Gauge::StreamFailures, 0);
+    context.web.metrics().add(Gauge::StreamsHeldUp, 0);
     match Target::open(&stream, &context.config.issuer) {
         Ok(target) => follower.follow(target).await,
         Err(why) => {
@@ -152,11 +158,13 @@ pub(super) struct Follower {
     position: Position,
     to: String,
     pauses: (Duration, Duration),
+    /// Whose metrics tell of failures.
+    web: Option<Arc<Web>>,
 }
 
 impl Follower {
     async fn follow(mut self, mut target: Target) {
-        let mut pause = Pause::new(self.pauses);
+        let mut pause = Pause::new(self.pauses, self.web.take());
         let started = loop {
             match self.record_start().await {
                 Ok(seq) => break seq,
@@ -227,17 +235,26 @@ struct Pause {
     between: (Duration, Duration),
     next: Duration,
     failures: u64,
+    web: Option<Arc<Web>>,
 }
 
 impl Pause {
-    const fn new(between: (Duration, Duration)) -> Self {
-        Self { between, next: between.0, failures: 0 }
+    const fn new(between: (Duration, Duration), web: Option<Arc<Web>>) -> Self {
+        Self { between, next: between.0, failures: 0, web }
+    }
+
+    fn tell(&self, gauge: Gauge, change: i64) {
+        if let Some(web) = &self.web {
+            web.metrics().add(gauge, change);
+        }
     }
 
     async fn after(&mut self, to: &str, why: &str) {
         if self.failures == 0 {
             tracing::error!(to, why, "a ledger stream is held up; it goes on by itself");
+            self.tell(Gauge::StreamsHeldUp, 1);
         }
+        self.tell(Gauge::StreamFailures, 1);
         self.failures = self.failures.saturating_add(1);
         tokio::time::sleep(self.next).await;
         self.next = self.next.saturating_mul(2).min(self.between.1);
@@ -246,8 +263,9 @@ impl Pause {
     fn over(&mut self, to: &str) {
         if self.failures > 0 {
             tracing::info!(to, failures = self.failures, "a ledger stream goes on");
+            self.tell(Gauge::StreamsHeldUp, -1);
         }
-        *self = Self::new(self.between);
+        (self.next, self.failures) = (self.between.0, 0);
     }
 }
 

@@ -10,9 +10,10 @@ use domain::{Clock, Kind, Secret};
 use ledger::worm::{
     self, ArchiveError, ArchiveOptions, Archiver, BULK, Bucket, BucketOptions, SMALL,
 };
-use ledger::{Body, Gap, GapKind, Ledger};
+use ledger::{Body, Gap, GapKind};
 use outbound::{Client, Limits, Options, Origin, PeerPolicy};
 use tokio::task::JoinHandle;
+use web::metrics::Gauge;
 
 use super::Context;
 use crate::clock::SystemClock;
@@ -40,7 +41,7 @@ pub(super) fn start(context: &Context) -> Vec<JoinHandle<()>> {
     let status = Arc::new(Status::default());
     vec![
         tokio::spawn(copy(context.clone(), worm.clone(), Arc::clone(&status))),
-        tokio::spawn(judge(context.ledger.clone(), worm.lag, Arc::clone(&status))),
+        tokio::spawn(judge(context.clone(), worm.lag, Arc::clone(&status))),
         tokio::spawn(check(context.clone(), status)),
     ]
 }
@@ -173,7 +174,8 @@ async fn attempt(
 }
 
 /// Warns or suspends when the copy lags too far behind, and ends that when it has caught up.
-async fn judge(ledger: Ledger, lag: LagConfig, status: Arc<Status>) {
+async fn judge(context: Context, lag: LagConfig, status: Arc<Status>) {
+    let ledger = &context.ledger;
     let mut turn = tokio::time::interval(Duration::from_secs(1));
     let mut late = false;
     loop {
@@ -183,6 +185,7 @@ async fn judge(ledger: Ledger, lag: LagConfig, status: Arc<Status>) {
             continue;
         }
         let behind = SystemClock.now().millis().saturating_sub(current_at) / 1000;
+        context.web.metrics().set(Gauge::WormLag, u64::try_from(behind).unwrap_or(0));
         if behind > lag.max_secs {
             if !late {
                 let allowed = lag.max_secs;
@@ -242,6 +245,7 @@ async fn check_once(context: &Context, bucket: &Arc<Bucket>) -> Result<bool, Fai
     for gap in &gaps {
         tracing::error!(kind = gap.kind.id(), finding = %gap, "the locked copy");
     }
+    context.web.metrics().set(Gauge::WormFindings, gaps.len() as u64);
     tracing::info!(copies = copies.len(), findings = gaps.len(), "the locked copies were checked");
     let told = |error: ledger::LedgerFault| failed(&error);
     for gap in gaps.iter().take(RECORDED) {

@@ -59,6 +59,7 @@ impl World {
             position: Position::of(&self.dir.path().join("data"), to, 1),
             to: without_query(to),
             pauses: (brief, brief),
+            web: None,
         };
         tokio::spawn(follower.follow(target))
     }
