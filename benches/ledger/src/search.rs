@@ -57,7 +57,7 @@ async fn search(log: &Log) -> Outcome<Search> {
         // A prime step, so that no two in a row are neighbours.
         let patient = format!("patient-{}", number * 7_919 % patients);
         let begun = Instant::now();
-        let tokens = reader.tokens(Field::Patient, &patient, &(0..=u32::MAX))?;
+        let tokens = tokens(&mut reader, &patient)?;
         let query = IndexQuery { values: vec![tokens], ..IndexQuery::default() };
         let found = index.find(&query, LIMIT).await?;
         of_index.push(begun.elapsed().as_secs_f64() * 1e3);
@@ -75,7 +75,7 @@ async fn search(log: &Log) -> Outcome<Search> {
     let begun = Instant::now();
     let counted = recount(&mut reader, "patient-0")?;
     let recount = rate(log.bytes, begun.elapsed());
-    let tokens = reader.tokens(Field::Patient, "patient-0", &(0..=u32::MAX))?;
+    let tokens = tokens(&mut reader, "patient-0")?;
     let query = IndexQuery { values: vec![tokens], ..IndexQuery::default() };
     let named = index.find(&query, 0).await?.total;
     if counted != named {
@@ -88,10 +88,15 @@ async fn search(log: &Log) -> Outcome<Search> {
     Ok(Search { each, index: of_index, found, made, bytes, recount })
 }
 
+/// The patient's token of each month.
+fn tokens(reader: &mut Reader, patient: &str) -> Result<Vec<(u32, [u8; 16])>, ReadError> {
+    let tokens = reader.tokens(Field::Patient, patient, &(0..=u32::MAX))?;
+    Ok(tokens.into_iter().map(|(period, token)| (period, token.0)).collect())
+}
+
 /// How many records carry the patient's token: every record is looked at.
 fn recount(reader: &mut Reader, patient: &str) -> Result<u64, ReadError> {
-    let tokens: HashMap<_, _> =
-        reader.tokens(Field::Patient, patient, &(0..=u32::MAX))?.into_iter().collect();
+    let tokens: HashMap<_, _> = tokens(reader, patient)?.into_iter().collect();
     let mut count = 0;
     let Some(mut tags) = reader.tags(None)? else { return Ok(0) };
     while tags
