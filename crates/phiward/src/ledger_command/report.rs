@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use domain::{ClientId, Clock, FhirId};
+use ledger::retention::parse_period;
 use ledger::{Field, Trouble};
 use report::{
     Activity, Actor, Affected, Cause, Directory, Disclosures, Hours, Period, PeriodError, Refused,
@@ -105,8 +106,8 @@ enum ReportCommand {
         #[arg(long, value_name = "SHA256")]
         token: Option<String>,
         /// Everything sealed by the key of this calendar month.
-        #[arg(long, value_name = "YYYYMM")]
-        key_period: Option<u32>,
+        #[arg(long, value_name = "YYYY-MM")]
+        key_period: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -308,12 +309,13 @@ fn unused(client: Option<&str>, common: &Common) -> Result<(), Failure> {
 
 fn affected(
     [client, name, token]: [Option<String>; 3],
-    key_period: Option<u32>,
+    key_period: Option<String>,
     common: &Common,
 ) -> Result<(), Failure> {
     let mut period = common.period()?;
-    if let Some(month) = key_period {
-        let month = Period::month(month).map_err(|_| Failure::usage("--key-period: YYYYMM"))?;
+    if let Some(text) = &key_period {
+        let month = parse_period(text).and_then(|month| Period::month(month).ok());
+        let month = month.ok_or_else(|| Failure::usage("--key-period: a month, as YYYY-MM"))?;
         period = period.meet(month).map_err(|error| told("--key-period", error))?;
     }
     if client.is_none() && name.is_none() && token.is_none() && period == Period::default() {
@@ -335,7 +337,7 @@ fn affected(
             ("client", client.as_ref().map(ToString::to_string)),
             ("person", name.clone()),
             ("token", token.map(|_| "given".to_owned())),
-            ("key-period", key_period.map(|month| month.to_string())),
+            ("key-period", key_period),
         ],
     )?;
     let directory = run.directory()?;
