@@ -297,9 +297,7 @@ async fn a_ledger_of_which_a_witness_holds_more_signs_nothing_more() {
     // The missing part is put back: it is heard again.
     ledger.close().await.unwrap();
     for part in ["ledger", "keys"] {
-        for file in std::fs::read_dir(bench.root.path().join(part)).unwrap().map(Result::unwrap) {
-            std::fs::copy(file.path(), image.path().join(part).join(file.file_name())).unwrap();
-        }
+        support::copy_dir(&bench.root.path().join(part), &image.path().join(part));
     }
     Ledger::open(options).unwrap().0.close().await.unwrap();
 }
