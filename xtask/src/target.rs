@@ -64,11 +64,14 @@ fn user_cache() -> Option<PathBuf> {
     absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
 }
 
-/// Whether more than this task runner (and `domain`, which it uses) was built there.
+/// The rooms that this task runner is built with.
+const OWN: [&str; 3] = ["phiward-domain-", "phiward-keys-", "phiward-ledger-"];
+
+/// Whether more than this task runner and the rooms that it uses was built there.
 fn has_been_built(target: &Path) -> bool {
     names(&target.join("debug/.fingerprint"))
         .iter()
-        .any(|name| name.starts_with("phiward-") && !name.starts_with("phiward-domain-"))
+        .any(|name| name.starts_with("phiward-") && !OWN.iter().any(|own| name.starts_with(own)))
 }
 
 /// Frees space: first what clones at other paths left behind, then, if that is not enough, all builds.
@@ -144,7 +147,12 @@ mod tests {
     fn building_only_the_task_runner_leaves_a_checkout_fresh() {
         let fresh = folder(
             "fresh",
-            &["debug/.fingerprint/xtask-1/a", "debug/.fingerprint/phiward-domain-2/a"],
+            &[
+                "debug/.fingerprint/xtask-1/a",
+                "debug/.fingerprint/phiward-domain-2/a",
+                "debug/.fingerprint/phiward-keys-2/a",
+                "debug/.fingerprint/phiward-ledger-2/a",
+            ],
         );
         assert!(!has_been_built(&fresh));
         let built = folder("built", &["debug/.fingerprint/phiward-web-3/a"]);
